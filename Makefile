@@ -1,0 +1,40 @@
+# `make demo` and `make test` are all the set-up there is: each makes .venv and installs what it needs.
+PYTHON ?= python3
+VENV ?= .venv
+# Linux without an NVIDIA GPU gets the small build of TensorFlow; say TENSORFLOW=tensorflow for the other.
+TENSORFLOW ?= $(shell [ "$$(uname -sm)" = "Linux x86_64" ] && ! command -v nvidia-smi >/dev/null && echo tensorflow-cpu || echo tensorflow)
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+
+.PHONY: demo test test-all lint format clean
+
+demo: $(STAMP)-core  ## train, export and certify on images that come with a dependency
+	$(BIN)/kerasvision demo
+
+test: $(STAMP)-test  ## the quick tests
+	$(BIN)/python -m pytest -q
+
+test-all: $(STAMP)-test  ## all tests, also the slow ones and those on real data
+	$(BIN)/python -m pytest -q -m ""
+
+lint: $(STAMP)-test
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: $(STAMP)-test
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(STAMP)-core: setup.cfg setup.py | $(BIN)/pip
+	$(BIN)/python -m pip install --quiet "$(TENSORFLOW)>=2.18"
+	$(BIN)/python -m pip install --quiet -e .
+	touch $@
+
+$(STAMP)-test: $(STAMP)-core
+	$(BIN)/python -m pip install --quiet -e ".[test,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

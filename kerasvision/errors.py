@@ -1,0 +1,86 @@
+"""The errors that users can cause, each with what was received and what to do.
+
+All are `ValueError`s (a missing package is an `ImportError` too). The command line prints them as one line.
+"""
+
+import os
+from importlib import import_module
+
+
+class KerasvisionError(ValueError):
+    """Base class of the errors that this package raises on purpose."""
+
+
+class BadImageError(KerasvisionError):
+    """An image file cannot be used.
+
+    Attributes:
+        path: the file, or a description of where the image came from.
+        reason: what is wrong with it, without the path.
+    """
+
+    def __init__(self, path: str | os.PathLike, reason: str):
+        """Name the file and what is wrong with it."""
+        self.path, self.reason = os.fspath(path), reason
+        super().__init__(f"{self.path}: {reason}")
+
+    def __reduce__(self):
+        return type(self), (self.path, self.reason)
+
+
+class DataError(KerasvisionError):
+    """A data set as a whole cannot be used (no images, one class, labels that do not fit, …)."""
+
+
+class WeightsError(KerasvisionError):
+    """A weights file does not fit the model."""
+
+
+class RunError(KerasvisionError):
+    """A run folder cannot be used as asked (changed arguments, not a run, in use, …)."""
+
+
+class TrainingError(KerasvisionError):
+    """Training went wrong in a way that going on cannot mend (a loss that is not finite, …)."""
+
+
+class ExportError(KerasvisionError):
+    """A model cannot be exported as asked."""
+
+
+class CertificateError(ExportError):
+    """An exported file does not answer like the model.
+
+    Attributes:
+        certificate: the failed `kerasvision.export.Certificate`.
+    """
+
+    def __init__(self, message: str, certificate=None):
+        """Keep the failed certificate beside the message."""
+        self.certificate = certificate
+        super().__init__(message)
+
+
+class MissingPackageError(KerasvisionError, ImportError):
+    """A package that this feature needs is not installed."""
+
+
+def require(package: str, *, extra: str, purpose: str):
+    """Import and return an optional package, or say how to install it.
+
+    Args:
+        package: name to import, for example `"tf2onnx"`.
+        extra: the extra of kerasvision that brings it.
+        purpose: what needs it, for the message.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    try:
+        return import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package.split(".")[0]:
+            raise
+        raise MissingPackageError(
+            f"{purpose} needs the package `{package}`. Install it with: pip install 'kerasvision[{extra}]'"
+        ) from None

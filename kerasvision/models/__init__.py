@@ -1,0 +1,1 @@
+"""Networks by name, and what turns one into a classifier."""
