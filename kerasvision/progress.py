@@ -57,9 +57,8 @@ def bar(description: str, total: int | None = None):
         yield advance
         last = shown.tasks[0]
     if shown.disable:
-        say(
-            f"{description}: {last.completed:g} in {last.finished_time or last.elapsed or 0:.1f} s {last.fields['note']}".rstrip()
-        )
+        seconds = last.finished_time or last.elapsed or 0
+        say(f"{description}: {last.completed:g} in {seconds:.1f} s {last.fields['note']}".rstrip())
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
