@@ -1,0 +1,56 @@
+"""What is trained: the head, the last stages, or everything; and what BatchNorm does meanwhile."""
+
+from collections.abc import Collection
+
+from kerasvision.errors import KerasvisionError
+
+HEAD = ("head_pool", "head_dropout", "predictions")
+
+
+def set_trainable(
+    model, part: str | int = "all", *, batchnorm: str = "frozen", head: Collection[str] = HEAD
+) -> None:
+    """Set the `trainable` flag of every layer of a flat model.
+
+    Args:
+        model: a flat `keras.Model`, as `kerasvision.models.classifier` makes it.
+        part: `"head"`, `"all"`, or a number N: the head and the last N stages of the backbone.
+        batchnorm: `"frozen"`: BatchNorm layers are not trained and run in inference mode, so their
+            statistics stay (in Keras 3 the flag on the layer itself does both; `base(x, training=False)`
+            alone would not protect the statistics of a model that is unfrozen). `"train"`: they are
+            trained as the layers around them, and their statistics move.
+        head: names of the layers of the head.
+
+    Raises:
+        KerasvisionError: another value.
+    """
+    if batchnorm not in ("frozen", "train"):
+        raise KerasvisionError(f'`batchnorm` must be "frozen" or "train". Received: {batchnorm!r}.')
+    import keras
+
+    chosen = _chosen(model, part, head)
+    model.trainable = True
+    for layer in model.layers:
+        frozen_norm = batchnorm == "frozen" and isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = layer.name in chosen and not frozen_norm
+
+
+def _chosen(model, part: str | int, head: Collection[str]) -> set[str]:
+    if part == "head":
+        return set(head)
+    if part == "all":
+        return {layer.name for layer in model.layers}
+    if isinstance(part, bool) or not isinstance(part, int) or part < 1:
+        raise KerasvisionError(
+            f'`finetune_stages` must be "all", "head" or a number of stages from 1 on. Received: {part!r}.'
+        )
+    from kerasvision.models import stages
+
+    groups = [layers for layers in stages(model)]
+    if part > len(groups):
+        raise KerasvisionError(
+            f'`finetune_stages` is {part}, but `{model.name}` has {len(groups)} stages. Give "all" or '
+            f"a number up to {len(groups)}."
+        )
+    names = {getattr(layer, "name", layer) for layers in groups[-part:] for layer in layers}
+    return names | set(head)

@@ -1,0 +1,367 @@
+"""The training loop: one for one device, several devices and several machines.
+
+Everything that happens is a function of (seed, step): the order of images, augmentation, dropout, the
+learning rate. A training that was killed anywhere therefore goes on as if nothing had happened.
+"""
+
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from kerasvision.errors import KerasvisionError, RunError, TrainingError
+from kerasvision.progress import bar
+from kerasvision.training.averaging import Average
+from kerasvision.training.batches import Share, epoch_order, iterate
+from kerasvision.training.checkpoints import Checkpoints
+from kerasvision.training.schedules import warmup_cosine
+from kerasvision.training.steps import (
+    Group,
+    LossScale,
+    make_train_step,
+    make_validation_step,
+    place,
+    softmax_loss,
+    top_1,
+)
+
+CHECK_EVERY = 10  # steps between looks at the loss: each look waits for the device
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train.
+
+    Attributes:
+        phase: a name for history and checkpoints.
+        epochs: passes over the training images.
+        batch_size: images of a step, over all devices.
+        learning_rate: the highest rate of the schedule.
+        warmup_epochs: length of the linear rise, in epochs.
+        seed: of everything random.
+        label_smoothing: share of each target that is spread over all classes.
+        class_weights: (classes,) weight of an example by its class, or None.
+        clip_norm: largest norm of all gradients together, or None.
+        patience: end after so many epochs without a better validation score; None: never.
+        ema: decay of the average of the weights that is validated and kept, or None.
+        loss_scaling: needed for float16.
+        checkpoint_seconds: longest time without a checkpoint inside an epoch.
+    """
+
+    phase: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup_epochs: float = 1.0
+    seed: int = 0
+    label_smoothing: float = 0.0
+    class_weights: np.ndarray | None = None
+    clip_norm: float | None = 1.0
+    patience: int | None = None
+    ema: float | None = None
+    loss_scaling: bool = False
+    checkpoint_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training came to; the model holds the weights of the best epoch.
+
+    Attributes:
+        history: one row an epoch: phase, epoch, learning_rate, loss, accuracy, val_loss, val_accuracy, seconds.
+        best_epoch: its number, from 1; 0 means that the weights of before were best.
+        stopped_early: whether `patience` ended it.
+    """
+
+    history: list[dict]
+    best_epoch: int
+    stopped_early: bool
+
+
+@dataclass
+class _State:
+    """Where the training is. All of it is in every checkpoint."""
+
+    epoch: int = 0
+    step: int = 0  # within the epoch
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    seconds: float = 0.0  # of this epoch so far
+    history: list[dict] = field(default_factory=list)
+    best_score: list[float] | None = None
+    best_epoch: int = 0
+    best: str | None = None
+    done: bool = False
+    average_updates: int = 0
+
+
+def fit(
+    model,
+    data,
+    plan: Plan,
+    groups: Sequence[Group],
+    *,
+    augmentation=None,
+    checkpoints: Checkpoints | None = None,
+    strategy=None,
+    loss: Callable = softmax_loss,
+    score: Callable = top_1,
+) -> Fitted:
+    """Train a model and leave the weights of its best epoch in it.
+
+    The best epoch is the one with the highest validation score, at the same score the lowest validation
+    loss. The weights that the model comes with count as epoch 0, so the result is never worse than they
+    are. Without a validation split the last epoch is the best.
+
+    Args:
+        model: a built `keras.Model` of one image input and one output; made in the scope of `strategy`.
+        data: a `VisionData`, or anything with its `splits`, `class_names` and `iterate`.
+        plan: how to train.
+        groups: optimizers and the variables that each moves.
+        augmentation: `(images, one_hot) -> (images, one_hot)` with `.seed_step(step)`, or None.
+        checkpoints: where to keep the state; a training found there is gone on with.
+        strategy: a `tf.distribute.Strategy` in whose scope model and optimizers were made, or None.
+        loss: `(targets, outputs) -> (b,)`.
+        score: `(targets, outputs) -> (b,)`, higher is better.
+
+    Raises:
+        TrainingError: the loss is not finite.
+        RunError: the checkpoints are those of another model.
+    """
+    return _Training(model, data, plan, groups, augmentation, checkpoints, strategy, loss, score).run()
+
+
+class _Training:
+    def __init__(self, model, data, plan, groups, augmentation, checkpoints, strategy, loss, score):
+        self.model, self.data, self.plan, self.groups = model, data, plan, groups
+        self.augmentation, self.checkpoints, self.strategy = augmentation, checkpoints, strategy
+        self.share = _share(plan.batch_size, strategy)
+        self.steps_per_epoch = -(-len(data.splits["train"].labels) // plan.batch_size)
+        self.state, self.pending, self.saved_at = _State(), [], time.monotonic()
+        with _scope(strategy):
+            for group in groups:
+                group.optimizer.build(list(group.variables))
+            self.scale = LossScale(plan.loss_scaling)
+            self.average = Average(model, plan.ema) if plan.ema else None
+        common = {"classes": len(data.class_names), "loss": loss, "score": score, "strategy": strategy}
+        self.train_step = make_train_step(
+            model,
+            groups,
+            batch_size=plan.batch_size,
+            label_smoothing=plan.label_smoothing,
+            class_weights=plan.class_weights,
+            clip_norm=plan.clip_norm,
+            scale=self.scale,
+            augmentation=augmentation,
+            **common,
+        )
+        self.validation_step = make_validation_step(model, **common)
+        self.dropout_seeds = [v for v in model.variables if v.name == "seed_generator_state"]
+
+    def run(self) -> Fitted:
+        self.resume()
+        state, total = self.state, self.plan.epochs * self.steps_per_epoch
+        if not state.history and not state.step and "validation" in self.data.splits:
+            self.end_epoch(trained=False)
+        with bar(f"{self.plan.phase}: steps", total) as advance:
+            advance(state.epoch * self.steps_per_epoch + state.step)
+            while not state.done and state.epoch < self.plan.epochs:
+                self.train_epoch(advance)
+                self.end_epoch(trained=True)
+        self.take_best()
+        return Fitted(state.history, state.best_epoch, state.epoch < self.plan.epochs)
+
+    def train_epoch(self, advance) -> None:
+        state, count = self.state, len(self.data.splits["train"].labels)
+        order = epoch_order(count, seed=self.plan.seed, epoch=state.epoch)
+        started = time.monotonic() - state.seconds
+        for batch in iterate(self.data, "train", order, self.share, start=state.step):
+            self.one_step(batch)
+            state.seconds = time.monotonic() - started
+            if len(self.pending) >= CHECK_EVERY or state.step == self.steps_per_epoch:
+                self.collect()
+            if time.monotonic() - self.saved_at > self.plan.checkpoint_seconds:
+                self.save()
+            advance(1, self.note())
+
+    def one_step(self, batch) -> None:
+        state = self.state
+        step = state.epoch * self.steps_per_epoch + state.step
+        self.seed_step(step)
+        rate = self.rate(step)
+        for group in self.groups:
+            group.optimizer.learning_rate = rate * group.rate
+        self.pending.append((state.step, rate, self.train_step(*place(self.strategy, batch))))
+        if self.average:
+            self.average.update()
+        state.step += 1
+
+    def rate(self, step: int) -> float:
+        plan, per_epoch = self.plan, self.steps_per_epoch
+        return warmup_cosine(
+            step,
+            peak=plan.learning_rate,
+            steps=plan.epochs * per_epoch,
+            warmup=round(plan.warmup_epochs * per_epoch),
+        )
+
+    def seed_step(self, step: int) -> None:
+        if self.augmentation is not None:
+            self.augmentation.seed_step(step)
+        for number, state in enumerate(self.dropout_seeds):
+            seed = zlib.crc32(f"{self.plan.seed} {step} {number}".encode()) >> 1
+            state.assign(np.array([seed, 0], dtype="int64").astype(state.dtype))
+
+    def collect(self) -> None:
+        """Add up the pending steps and stop at a loss that is not finite."""
+        for step, rate, sums in self.pending:
+            values = np.asarray(sums, np.float64)
+            if not np.isfinite(values[0]):
+                raise TrainingError(self.explain(values[0], step, rate))
+            self.state.sums = [a + float(b) for a, b in zip(self.state.sums, values, strict=True)]
+        self.pending.clear()
+
+    def explain(self, value: float, step: int, rate: float) -> str:
+        kept = f" The checkpoint of before is in {self.checkpoints.folder}." if self.checkpoints else ""
+        return (
+            f"The loss became {value} in epoch {self.state.epoch + 1}, step {step + 1} of {self.steps_per_epoch} "
+            f"({self.plan.phase}, learning rate {rate:.3g}). Train in a new folder with a lower `learning_rate`, "
+            f"for example {self.plan.learning_rate / 10:.3g}; if that does not help, with "
+            f"`mixed_precision=False`.{kept}"
+        )
+
+    def end_epoch(self, *, trained: bool) -> None:
+        state, started = self.state, time.monotonic()
+        if self.average and trained:
+            self.average.swap()
+        validation = self.validate()
+        score = [validation[1], -validation[0]] if validation else None
+        better = score is None or state.best_score is None or score > state.best_score
+        if trained:
+            self.count_epoch(validation, time.monotonic() - started)
+        if better:
+            state.best_score, state.best_epoch = score, state.epoch
+            state.best = self.keep_best()
+        if self.average and trained:
+            self.average.swap()
+        patience = self.plan.patience
+        state.done = (
+            validation is not None and patience is not None and state.epoch - state.best_epoch >= patience
+        )
+        self.save()
+
+    def count_epoch(self, validation, seconds: float) -> None:
+        state = self.state
+        loss_sum, score_sum, weights = state.sums
+        row = {
+            "phase": self.plan.phase,
+            "epoch": state.epoch + 1,
+            "learning_rate": self.rate(state.epoch * self.steps_per_epoch + state.step - 1),
+            "loss": loss_sum / weights,
+            "accuracy": score_sum / weights,
+            "val_loss": validation[0] if validation else None,
+            "val_accuracy": validation[1] if validation else None,
+            "seconds": state.seconds + seconds,
+        }
+        state.history.append(row)
+        state.epoch, state.step, state.sums, state.seconds = state.epoch + 1, 0, [0.0, 0.0, 0.0], 0.0
+
+    def validate(self) -> tuple[float, float] | None:
+        if "validation" not in self.data.splits:
+            return None
+        total = np.zeros(3)
+        order = np.arange(len(self.data.splits["validation"].labels))
+        for batch in iterate(self.data, "validation", order, self.share):
+            total += np.asarray(self.validation_step(*place(self.strategy, batch)), np.float64)
+        return float(total[0] / total[2]), float(total[1] / total[2])
+
+    def note(self) -> str:
+        loss_sum, score_sum, weights = self.state.sums
+        epoch = f"epoch {self.state.epoch + 1}/{self.plan.epochs}"
+        return (
+            f"{epoch} loss {loss_sum / weights:.3f} accuracy {score_sum / weights:.3f}" if weights else epoch
+        )
+
+    # Checkpoints
+
+    def variables(self) -> dict[str, list]:
+        kept = {"model": self.model.weights, "scale": self.scale.variables}
+        kept |= {f"optimizer{i}": group.optimizer.variables for i, group in enumerate(self.groups)}
+        return kept | ({"average": self.average.weights} if self.average else {})
+
+    def save(self) -> None:
+        self.collect()
+        if self.average:
+            self.state.average_updates = self.average.updates
+        if self.checkpoints and _is_chief(self.strategy):
+            step = self.state.epoch * self.steps_per_epoch + self.state.step
+            arrays = {
+                f"{name}/{i:05d}": np.asarray(v)
+                for name, vs in self.variables().items()
+                for i, v in enumerate(vs)
+            }
+            self.checkpoints.save(step, arrays, asdict(self.state))
+        self.saved_at = time.monotonic()
+
+    def keep_best(self) -> str | None:
+        weights = {f"{i:05d}": np.asarray(w) for i, w in enumerate(self.model.weights)}
+        if self.checkpoints is None:
+            self.best_weights = weights
+        elif _is_chief(self.strategy):
+            facts = {"score": self.state.best_score}
+            return self.checkpoints.save_best(self.state.best_epoch, weights, facts)
+        return f"{self.plan.phase}-best-{self.state.best_epoch:05d}.npz" if self.checkpoints else None
+
+    def take_best(self) -> None:
+        weights = self.checkpoints.best(self.state.best) if self.checkpoints else self.best_weights
+        _assign(self.model.weights, [weights[k] for k in sorted(weights)], "model")
+
+    def resume(self) -> None:
+        found = self.checkpoints.newest() if self.checkpoints else None
+        if found is None:
+            return
+        arrays, facts = found
+        for name, variables in self.variables().items():
+            keys = sorted(k for k in arrays if k.startswith(f"{name}/"))
+            _assign(variables, [arrays[k] for k in keys], name)
+        self.state = _State(**facts)
+        if self.average:
+            self.average.updates = self.state.average_updates
+
+
+def _assign(variables: Sequence, arrays: Sequence[np.ndarray], what: str) -> None:
+    shapes, wanted = [a.shape for a in arrays], [tuple(v.shape) for v in variables]
+    if shapes != wanted:
+        raise RunError(
+            f"The checkpoint is that of another training: its {what} has {len(shapes)} arrays that do not fit "
+            f"the {len(wanted)} here. Train in a new folder."
+        )
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+def _share(batch_size: int, strategy) -> Share:
+    if strategy is None:
+        return Share(batch_size, 0, batch_size)
+    replicas, local = strategy.num_replicas_in_sync, len(strategy.extended.worker_devices)
+    if batch_size % replicas:
+        raise KerasvisionError(
+            f"`batch_size` must be a multiple of the {replicas} devices. Received: {batch_size}. "
+            f"Give {-(-batch_size // replicas) * replicas}."
+        )
+    resolver = strategy.cluster_resolver
+    worker = resolver.task_id or 0 if resolver is not None else 0
+    each = batch_size // replicas
+    return Share(batch_size, worker * local * each, local * each)
+
+
+def _is_chief(strategy) -> bool:
+    resolver = getattr(strategy, "cluster_resolver", None)
+    return resolver is None or not resolver.task_id
+
+
+def _scope(strategy):
+    from contextlib import nullcontext
+
+    return nullcontext() if strategy is None else strategy.scope()

@@ -1,0 +1,25 @@
+"""Learning rates as pure functions of the step, so that a resumed run needs no state for them."""
+
+import math
+
+
+def warmup_cosine(step: int, *, peak: float, steps: int, warmup: int = 0, final: float = 0.01) -> float:
+    """Return the learning rate of a step: a linear rise to `peak`, then half a cosine down.
+
+    Args:
+        step: which step, from 0.
+        peak: the highest rate.
+        steps: number of steps in all.
+        warmup: number of steps of the rise; the first step has `peak / warmup`, not 0.
+        final: the rate at the end as a fraction of `peak`.
+
+    Example:
+        >>> [round(warmup_cosine(s, peak=1.0, steps=6, warmup=2, final=0.0), 3) for s in range(6)]
+        [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]
+
+    Source: Loshchilov and Hutter, SGDR, 2017; Goyal et al., Accurate, large minibatch SGD, 2017 (warm-up).
+    """
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    done = min(1.0, (step - warmup) / max(1, steps - warmup))
+    return peak * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done)))

@@ -1,0 +1,204 @@
+"""One step of training and one of validation, for one device or several, as graphs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+SCALE_START, SCALE_STEPS = 2.0**15, 2000
+
+
+@dataclass(frozen=True)
+class Group:
+    """Variables and the optimizer that moves them.
+
+    A lower rate for the backbone is a group of its own with an optimizer of its own: scaling gradients
+    instead would do nothing under Adam, which divides by their size.
+
+    Attributes:
+        optimizer: a Keras optimizer.
+        variables: trainable variables of the model.
+        rate: the factor on the learning rate of the schedule.
+    """
+
+    optimizer: Any
+    variables: Sequence
+    rate: float = 1.0
+
+
+def softmax_loss(targets, probabilities):
+    """Return the cross-entropy of each example, (b,) float32, from (b, classes) targets and probabilities."""
+    import keras
+
+    # Keras takes the logits from before the softmax where the output comes from one.
+    return keras.ops.categorical_crossentropy(targets, keras.ops.cast(probabilities, "float32"))
+
+
+def top_1(targets, outputs):
+    """Return 1 where the highest output is the highest target, else 0, (b,) float32."""
+    import tensorflow as tf
+
+    return tf.cast(tf.equal(tf.argmax(targets, -1), tf.argmax(outputs, -1)), tf.float32)
+
+
+class LossScale:
+    """A factor on the loss that keeps float16 gradients from vanishing; it halves itself on overflow.
+
+    Source: Micikevicius et al., Mixed precision training, 2018.
+    """
+
+    def __init__(self, used: bool):
+        import tensorflow as tf
+
+        self.used = used
+        self.value = tf.Variable(SCALE_START if used else 1.0, trainable=False, name="loss_scale")
+        self.good_steps = tf.Variable(0.0, trainable=False, name="good_steps")
+
+    @property
+    def variables(self):
+        """What a checkpoint must hold."""
+        return [self.value, self.good_steps]
+
+    def unscale(self, gradients):
+        """Return the gradients of the loss, 0 instead of an overflow, and whether there was none.
+
+        A step with an overflow counts as one with gradients of 0 rather than as none at all: leaving it
+        out would need a branch around the optimizer, which `tf.distribute` does not allow.
+        """
+        import tensorflow as tf
+
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+        return [tf.where(finite, g / self.value, tf.zeros_like(g)) for g in gradients], finite
+
+    def adjust(self, finite) -> None:
+        """Halve the factor after an overflow, double it after 2,000 steps without one."""
+        import tensorflow as tf
+
+        self.good_steps.assign(tf.where(finite, self.good_steps + 1.0, 0.0))
+        grown = tf.where(self.good_steps >= SCALE_STEPS, self.value * 2.0, self.value)
+        self.good_steps.assign(tf.where(self.good_steps >= SCALE_STEPS, 0.0, self.good_steps))
+        self.value.assign(tf.where(finite, grown, tf.maximum(self.value / 2.0, 1.0)))
+
+
+def make_train_step(
+    model,
+    groups: Sequence[Group],
+    *,
+    classes: int,
+    batch_size: int,
+    label_smoothing: float,
+    class_weights: np.ndarray | None,
+    clip_norm: float | None,
+    scale: LossScale,
+    augmentation=None,
+    loss: Callable = softmax_loss,
+    score: Callable = top_1,
+    strategy=None,
+):
+    """Return a function `(images, labels, weights) -> (3,)`: sums of loss, score and weights over the batch.
+
+    The loss of each example is averaged over the *global* batch, so that the result does not depend on the
+    number of devices.
+    """
+    import tensorflow as tf
+
+    variables = [v for group in groups for v in group.variables]
+    replicas = 1 if strategy is None else strategy.num_replicas_in_sync
+    by_class = (
+        np.ones(classes, np.float32) if class_weights is None else np.asarray(class_weights, np.float32)
+    )
+
+    def targets_of(images, labels):
+        images, targets = tf.cast(images, tf.float32), tf.one_hot(labels, classes)
+        if augmentation is not None:
+            images, targets = augmentation(images, targets)
+        return images, targets
+
+    def gradients_of(images, targets, weights):
+        smooth = targets * (1.0 - label_smoothing) + label_smoothing / classes
+        weights = weights * tf.linalg.matvec(targets, by_class)
+        with tf.GradientTape() as tape:
+            outputs = model(images, training=True)
+            losses = loss(smooth, outputs) * weights
+            value = tf.reduce_sum(losses) / batch_size
+            if model.losses:
+                value += tf.add_n([tf.cast(extra, tf.float32) for extra in model.losses]) / replicas
+            value *= scale.value
+        return tape.gradient(value, [v.value for v in variables]), losses, outputs
+
+    def replica(images, labels, weights):
+        images, targets = targets_of(images, labels)
+        gradients, losses, outputs = gradients_of(images, targets, weights)
+        finite = tf.constant(True)
+        if scale.used or clip_norm is not None:
+            if replicas > 1:
+                # The optimizer sums over the devices once more, hence the division.
+                context = tf.distribute.get_replica_context()
+                gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+            if scale.used:
+                gradients, finite = scale.unscale(gradients)
+            if clip_norm is not None:
+                gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
+            gradients = [g / replicas for g in gradients]
+        start = 0
+        for group in groups:
+            end = start + len(group.variables)
+            group.optimizer.apply(gradients[start:end], list(group.variables))
+            start = end
+        sums = [
+            tf.reduce_sum(losses),
+            tf.reduce_sum(score(targets, outputs) * weights),
+            tf.reduce_sum(weights),
+        ]
+        return tf.stack(sums), tf.cast(finite, tf.float32)
+
+    def step(images, labels, weights):
+        sums, finite = _run(strategy, replica, (images, labels, weights))
+        if scale.used:
+            scale.adjust(finite >= replicas)
+        return sums
+
+    return tf.function(step, autograph=False)
+
+
+def make_validation_step(
+    model, *, classes: int, loss: Callable = softmax_loss, score: Callable = top_1, strategy=None
+):
+    """Return a function `(images, labels, weights) -> (3,)`: sums of plain loss, score and weights."""
+    import tensorflow as tf
+
+    def replica(images, labels, weights):
+        targets = tf.one_hot(labels, classes)
+        outputs = model(tf.cast(images, tf.float32), training=False)
+        sums = (loss(targets, outputs) * weights, score(targets, outputs) * weights, weights)
+        return (tf.stack([tf.reduce_sum(s) for s in sums]),)
+
+    return tf.function(lambda *batch: _run(strategy, replica, batch)[0], autograph=False)
+
+
+def _run(strategy, function, batch):
+    """Run on one device, or on all devices of a strategy with the results summed."""
+    if strategy is None:
+        return function(*batch)
+    return [strategy.reduce("SUM", value, axis=None) for value in strategy.run(function, args=batch)]
+
+
+def place(strategy, arrays: Sequence[np.ndarray]):
+    """Return a process' part of a batch as tensors, cut up over its devices where there are several."""
+    import tensorflow as tf
+
+    if strategy is None:
+        return [tf.convert_to_tensor(a) for a in arrays]
+    local = len(strategy.extended.worker_devices)
+
+    def cut(array):
+        size = len(array) // local
+
+        def part(context):
+            index = context.replica_id_in_sync_group % local
+            return tf.convert_to_tensor(array[index * size : (index + 1) * size])
+
+        return strategy.experimental_distribute_values_from_function(part)
+
+    return [cut(a) for a in arrays]
