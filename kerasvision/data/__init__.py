@@ -1,1 +1,29 @@
-"""kerasvision.data."""
+"""Images in: folders, tables, arrays and data sets as one `VisionData`; the doctor; augmentation.
+
+Nothing here imports TensorFlow until a `tf.data` pipeline or an augmentation is asked for.
+"""
+
+from kerasvision._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    names={
+        "Augmentation": "augmentations",
+        "Checkup": "doctor",
+        "PixelCache": "pixel_cache",
+        "Preprocessing": "preprocessing",
+        "Samples": "vision_data",
+        "Scene": "scenes",
+        "VisionData": "vision_data",
+        "augmentation": "augmentations",
+        "check": "doctor",
+        "from_arrays": "in_memory",
+        "from_tfds": "datasets",
+        "image_csv": "tables",
+        "image_folder": "folders",
+        "open_image": "decoding",
+        "random_scene": "scenes",
+        "shapes": "synthetic",
+        "stratified_split": "splits",
+    },
+)

@@ -1,0 +1,158 @@
+"""From a list of labelled sources to a `VisionData`: class names checked, splits cut, the cache attached."""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from kerasvision.data.decoding import Source
+from kerasvision.data.pixel_cache import PixelCache
+from kerasvision.data.preprocessing import Preprocessing
+from kerasvision.data.splits import stratified_split
+from kerasvision.data.vision_data import SPLITS, Samples, VisionData
+from kerasvision.errors import BadImageError, DataError
+
+
+class Picked(Sequence):
+    """Some items of a sequence, by index, without copying them."""
+
+    def __init__(self, items: Sequence, indices: np.ndarray):
+        """Look at `items[indices[0]]`, `items[indices[1]]` and so on."""
+        self.items, self.indices = items, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int):
+        return self.items[int(self.indices[index])]
+
+
+def assemble(
+    *,
+    sources: Sequence[Source],
+    labels: np.ndarray,
+    names: Sequence[str],
+    class_names: Sequence[str],
+    preprocessing: Preprocessing,
+    validation_fraction: float = 0.0,
+    test_fraction: float = 0.0,
+    given: np.ndarray | None = None,
+    seed: int = 0,
+    batch_size: int = 32,
+    origin: str = "",
+    skipped: Sequence[BadImageError] = (),
+    notes: Sequence[str] = (),
+    cache: PixelCache | None = None,
+    slots: np.ndarray | None = None,
+) -> VisionData:
+    """Cut the splits that are not given, and put all together.
+
+    Args:
+        sources: N images.
+        labels: (N,) int32.
+        names: N names for people.
+        class_names: name of each label.
+        preprocessing: decode and resize.
+        validation_fraction: cut from the training images, unless validation images are given.
+        test_fraction: cut from the training images, unless test images are given.
+        given: (N,) of "train", "validation", "test" where the data say so themselves.
+        seed: of the splits and of the order of training images.
+        batch_size: images in a batch.
+        origin: what the data were made from.
+        skipped: images that were left out.
+        notes: what the loader noticed so far.
+        cache: decoded pixels, or `None`.
+        slots: (N,) place of each image in the cache; by default its index.
+
+    Raises:
+        DataError: fewer than two classes, names that cannot be told apart, or impossible fractions.
+    """
+    class_names = check_class_names(class_names)
+    labels = np.asarray(labels, np.int32)
+    fractions = {"validation": validation_fraction, "test": test_fraction}
+    parts = _cut(labels, given, fractions, seed)
+    slots = np.arange(len(labels)) if slots is None else slots
+    splits = {
+        part: Samples(
+            sources=Picked(sources, parts[part]),
+            labels=labels[parts[part]],
+            names=Picked(names, parts[part]),
+            slots=slots[parts[part]] if cache is not None else None,
+        )
+        for part in SPLITS
+        if part in parts and len(parts[part])
+    }
+    return VisionData(
+        task="classify",
+        class_names=class_names,
+        preprocessing=preprocessing,
+        splits=splits,
+        batch_size=batch_size,
+        seed=seed,
+        skipped=tuple(skipped),
+        origin=origin,
+        notes=(*notes, *_thin_classes(class_names, splits)),
+        cache=cache,
+    )
+
+
+def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names, normalised (Unicode NFC, no outer spaces).
+
+    Raises:
+        DataError: fewer than two, not text, empty, equal once normalised, or with a line break.
+    """
+    names = []
+    for name in class_names:
+        if not isinstance(name, str):
+            raise DataError(f"`class_names` must be text. Received: {name!r}. Pass `[str(n) for n in …]`.")
+        names.append(unicodedata.normalize("NFC", name).strip())
+    for position, name in enumerate(names):
+        if not name or "\n" in name or "\r" in name:
+            raise DataError(
+                f"A class name must have at least one character and no line break, as labels.txt has one a "
+                f"line. Received: {class_names[position]!r}."
+            )
+        if name in names[:position]:
+            twin = class_names[names.index(name)]
+            raise DataError(
+                f"Two classes have the same name: {twin!r} and {class_names[position]!r} (compared without "
+                f"outer spaces and in one Unicode form). Merge or rename one."
+            )
+    if len(names) < 2:
+        raise DataError(
+            f"A classifier needs at least 2 classes. Received: {len(names)} ({', '.join(names) or 'none'})."
+        )
+    return tuple(names)
+
+
+def _cut(
+    labels: np.ndarray, given: np.ndarray | None, fractions: Mapping[str, float], seed: int
+) -> dict[str, np.ndarray]:
+    if given is None:
+        return stratified_split(labels, fractions, seed)
+    parts = {part: np.flatnonzero(given == part) for part in SPLITS}
+    missing = {part: share for part, share in fractions.items() if not len(parts[part])}
+    pool = parts["train"]
+    cut = stratified_split(labels[pool], missing, seed)
+    return parts | {part: pool[indices] for part, indices in cut.items()}
+
+
+def _thin_classes(class_names: Sequence[str], splits: Mapping[str, Samples]) -> list[str]:
+    """Say which classes have no image in a split."""
+    notes = []
+    for split, part in splits.items():
+        counts = np.bincount(part.labels, minlength=len(class_names))
+        absent = [name for name, count in zip(class_names, counts, strict=True) if not count]
+        if absent and split == "train":
+            raise DataError(
+                f"The training split has no image of {_listed(absent)}. Add some, or remove the class."
+            )
+        if absent:
+            notes.append(f"No image of {_listed(absent)} in the {split} split: too few images to share.")
+    return notes
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more

@@ -1,0 +1,229 @@
+"""A folder of class folders, or of train, validation and test folders, as a `VisionData`."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from kerasvision.data.assembling import assemble, check_class_names
+from kerasvision.data.decoding import IMAGE_SUFFIXES
+from kerasvision.data.listing import Listing, list_images
+from kerasvision.data.pixel_cache import DEFAULT_LIMIT
+from kerasvision.data.preprocessing import Preprocessing, Resize
+from kerasvision.data.reading import Found, open_cache, readable
+from kerasvision.data.vision_data import VisionData
+from kerasvision.errors import BadImageError, DataError
+from kerasvision.progress import say
+
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class FolderLayout:
+    """How a folder says what class and split an image is of.
+
+    Args:
+        splits: folder name -> "train", "validation" or "test"; empty if the folders are classes.
+        classes: names of class folders, sorted.
+    """
+
+    splits: dict[str, str]
+    classes: tuple[str, ...]
+
+
+def image_folder(
+    folder: str | os.PathLike,
+    *,
+    image_size: int | tuple[int, int] = 224,
+    validation_fraction: float = 0.2,
+    test_fraction: float = 0.0,
+    seed: int = 0,
+    batch_size: int = 32,
+    resize: Resize = "stretch",
+    on_bad_file: Literal["raise", "skip"] = "raise",
+    cache: bool | str | os.PathLike = "auto",
+    cache_limit: int = DEFAULT_LIMIT,
+) -> VisionData:
+    """Read a folder of photos: one folder a class, or `train`, `validation` and `test` with classes inside.
+
+    Images in folders below a class folder belong to that class. A validation or test folder is used as
+    it is; where there is none, the fraction is cut from the training images, stratified and seeded.
+    Nothing is written into the folder.
+
+    Args:
+        folder: the folder.
+        image_size: (height, width) in pixels, or one number.
+        validation_fraction: share of images for validation, in [0, 1).
+        test_fraction: share of images for the test split, in [0, 1).
+        seed: of the splits and of the order of training images.
+        batch_size: images in a batch.
+        resize: `"stretch"`, `"crop"` or `"pad"`, as for `Preprocessing`.
+        on_bad_file: `"raise"`: the first image that cannot be read raises, when it is read. `"skip"`: all
+            images are read now; those that cannot be, images beside the class folders and classes without
+            an image are left out and listed in `.skipped` and `.notes`.
+        cache: where decoded pixels are kept: `"auto"`, `True`, `False` or a folder (`pixel_cache`).
+        cache_limit: bytes that the caches in that folder may take together.
+
+    Returns:
+        A `VisionData` whose labels are numbered by the sorted class names.
+
+    Raises:
+        DataError: the folder has no images, fewer than two classes, an empty class, …
+        BadImageError: (when read) an image cannot be used; the message names the file.
+    """
+    if on_bad_file not in ("raise", "skip"):
+        raise DataError(f'`on_bad_file` must be "raise" or "skip". Received: {on_bad_file!r}.')
+    preprocessing = Preprocessing(image_size, resize)
+    root = Path(folder).expanduser()
+    listing = list_images(root)
+    layout = find_layout(root, listing)
+    found, skipped, notes = _label(root.absolute(), listing, layout, skip=on_bad_file == "skip")
+    store = open_cache(cache, found, preprocessing, cache_limit)
+    good, unreadable = np.arange(len(found.paths)), []
+    if on_bad_file == "skip":
+        good, unreadable = readable(found, preprocessing, store)
+    class_names, labels, more = _drop_empty(root, layout.classes, found.labels[good], on_bad_file == "skip")
+    notes += more
+    for line in (*notes, *_report(listing, skipped + unreadable)):
+        say(line)
+    return assemble(
+        sources=[found.paths[i] for i in good],
+        labels=labels,
+        names=[found.names[i] for i in good],
+        class_names=class_names,
+        preprocessing=preprocessing,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        given=found.splits[good] if found.splits is not None else None,
+        seed=seed,
+        batch_size=batch_size,
+        origin=str(root.absolute()),
+        skipped=skipped + unreadable,
+        notes=notes,
+        cache=store,
+        slots=good,
+    )
+
+
+def find_layout(root: Path, listing: Listing) -> FolderLayout:
+    """Tell class folders from split folders.
+
+    Folders are splits if there is one for training and all have names of splits.
+
+    Raises:
+        DataError: there are no images, no folders, a split twice, or a split folder without classes.
+    """
+    if not listing.images:
+        raise DataError(
+            f"No images in {root}. Found: {listing.found()}. Images are files that end in "
+            f"{' '.join(sorted(IMAGE_SUFFIXES))}."
+        )
+    top = sorted({name.split("/")[0] for name in listing.folders})
+    if not top:
+        raise DataError(
+            f"The {len(listing.images)} images in {root} have no class: they lie in one folder. Make a "
+            f"folder for each class and move them there, or list path and label in a CSV file (`image_csv`)."
+        )
+    splits = {name: SPLIT_FOLDERS[name.lower()] for name in top if name.lower() in SPLIT_FOLDERS}
+    if "train" not in splits.values() or len(splits) < len(top):
+        return FolderLayout({}, tuple(top))
+    if len(set(splits.values())) < len(splits):
+        raise DataError(f"Two folders in {root} are the same split: {', '.join(splits)}. Keep one of each.")
+    return FolderLayout(splits, _classes_in_splits(root, listing, splits))
+
+
+def _classes_in_splits(root: Path, listing: Listing, splits: dict[str, str]) -> tuple[str, ...]:
+    classes = {folder: set() for folder in splits}
+    for name in listing.folders:
+        folder, *rest = name.split("/")
+        if len(rest) == 1:
+            classes[folder].add(rest[0])
+    train = next(folder for folder, split in splits.items() if split == "train")
+    if not classes[train]:
+        raise DataError(
+            f"{root / train} has no class folders. Below each of {', '.join(splits)} there must be one "
+            f"folder for each class."
+        )
+    for folder in splits:
+        if extra := sorted(classes[folder] - classes[train]):
+            raise DataError(
+                f"{root / folder} has classes that {train} lacks: {', '.join(extra)}. A model cannot learn "
+                f"them. Add training images, or remove them (names must be written the same in all splits)."
+            )
+    return tuple(sorted(classes[train]))
+
+
+def _label(
+    root: Path, listing: Listing, layout: FolderLayout, skip: bool
+) -> tuple[Found, list[BadImageError], list[str]]:
+    """Give each image the class and split of its folder."""
+    number = {name: i for i, name in enumerate(layout.classes)}
+    depth = 1 if layout.splits else 0
+    names, labels, splits, stray = [], [], [], []
+    for name in listing.images:
+        parts = name.split("/")
+        if len(parts) < depth + 2:
+            stray.append(name)
+            continue
+        names.append(name)
+        labels.append(number[parts[depth]])
+        splits.append(layout.splits.get(parts[0], ""))
+    if stray and not skip:
+        raise DataError(
+            f"{len(stray)} images in {root} lie beside the class folders and so have no class: "
+            f"{', '.join(stray[:_SHOWN])}{', …' if len(stray) > _SHOWN else ''}. Move them into a class "
+            f'folder, or leave them out with on_bad_file="skip".'
+        )
+    reason = "lies beside the class folders, so it has no class"
+    found = Found(
+        paths=[str(root / name) for name in names],
+        names=names,
+        labels=np.array(labels, np.int32),
+        splits=np.array(splits) if layout.splits else None,
+    )
+    notes = [f"{name} links to a folder that is read already; it was left out." for name in listing.repeated]
+    return found, [BadImageError(root / name, reason) for name in stray], notes
+
+
+def _drop_empty(
+    root: Path, classes: tuple[str, ...], labels: np.ndarray, skip: bool
+) -> tuple[tuple[str, ...], np.ndarray, list[str]]:
+    """Refuse classes without images, or leave them out and number the others anew."""
+    counts = np.bincount(labels, minlength=len(classes))
+    empty = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if not empty:
+        return check_class_names(classes), labels, []
+    if not skip:
+        raise DataError(
+            f"Class folders in {root} without an image: {', '.join(empty)}. Add images, remove the folder, "
+            f'or leave the class out with on_bad_file="skip".'
+        )
+    kept = tuple(name for name, count in zip(classes, counts, strict=True) if count)
+    renumbered = np.cumsum(counts > 0)[labels] - 1
+    return check_class_names(kept), renumbered.astype(np.int32), [f"Left out, no image: {', '.join(empty)}."]
+
+
+def _report(listing: Listing, skipped: list[BadImageError]) -> list[str]:
+    lines = []
+    if listing.others:
+        kinds = ", ".join(
+            f"{count} {suffix or 'no suffix'}" for suffix, count in listing.others.most_common(6)
+        )
+        lines.append(f"{listing.others.total()} files are not images and were ignored: {kinds}.")
+    if skipped:
+        lines.append(f"{len(skipped)} images were skipped:")
+        lines += [f"  {error}" for error in skipped[:10]]
+        lines += [f"  … and {len(skipped) - 10} more in `.skipped`"] if len(skipped) > 10 else []
+    return lines

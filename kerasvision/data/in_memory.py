@@ -1,0 +1,116 @@
+"""Labelled images that are already in memory."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kerasvision.data.assembling import assemble
+from kerasvision.data.preprocessing import Preprocessing, Resize
+from kerasvision.data.vision_data import VisionData
+from kerasvision.errors import DataError
+
+
+def from_arrays(
+    images: np.ndarray,
+    labels: Sequence[int] | np.ndarray,
+    class_names: Sequence[str],
+    *,
+    image_size: int | tuple[int, int] | None = None,
+    validation_fraction: float = 0.2,
+    test_fraction: float = 0.0,
+    seed: int = 0,
+    batch_size: int = 32,
+    resize: Resize = "stretch",
+    name: str = "arrays",
+) -> VisionData:
+    """Make a data set of images in memory. The array is not copied.
+
+    Args:
+        images: (N, h, w), (N, h, w, 1) or (N, h, w, 3) uint8 in [0, 255]; grey becomes RGB when read.
+        labels: (N,) whole numbers, indices into `class_names`.
+        class_names: name of each label.
+        image_size: (height, width) or one number; by default the size of the images.
+        validation_fraction: share of images for validation, in [0, 1).
+        test_fraction: share of images for the test split, in [0, 1).
+        seed: of the splits and of the order of training images.
+        batch_size: images in a batch.
+        resize: as for `Preprocessing`.
+        name: what to call the data set; images are called "name #17".
+
+    Returns:
+        A `VisionData` with the splits asked for.
+
+    Raises:
+        DataError: type, shape, range or labels do not fit; the message says which.
+
+    Example:
+        >>> data = from_arrays(np.zeros((20, 8, 8), np.uint8), [0, 1] * 10, ["a", "b"])
+        >>> data.counts["train"]
+        {'a': 8, 'b': 8}
+    """
+    images = np.asarray(images)
+    _check_images(images)
+    labels = _check_labels(labels, len(images), class_names)
+    preprocessing = Preprocessing(images.shape[1:3] if image_size is None else image_size, resize)
+    return assemble(
+        sources=images,
+        labels=labels,
+        names=NumberedNames(name, len(images)),
+        class_names=class_names,
+        preprocessing=preprocessing,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
+        batch_size=batch_size,
+        origin=f"{name}: {len(images)} images in memory",
+    )
+
+
+class NumberedNames(Sequence):
+    """The names "shapes #0", "shapes #1", … without storing them."""
+
+    def __init__(self, prefix: str, count: int):
+        """Name `count` images after `prefix`."""
+        self.prefix, self.count = prefix, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> str:
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        return f"{self.prefix} #{index}"
+
+
+def _check_images(images: np.ndarray) -> None:
+    if images.dtype != np.uint8:
+        hint = (
+            "for floats in [0, 1] pass `(images * 255).round().astype('uint8')`"
+            if np.issubdtype(images.dtype, np.floating)
+            else "pass `images.astype('uint8')` if all values are in [0, 255]"
+        )
+        raise DataError(f"`images` must be uint8 in [0, 255]. Received: {images.dtype}. Instead {hint}.")
+    grey, colour = images.ndim == 3, images.ndim == 4 and images.shape[-1] in (1, 3)
+    if not (grey or colour) or 0 in images.shape:
+        raise DataError(
+            f"`images` must have shape (N, h, w), (N, h, w, 1) or (N, h, w, 3). Received: {images.shape}."
+        )
+
+
+def _check_labels(labels, count: int, class_names: Sequence[str]) -> np.ndarray:
+    labels = np.asarray(labels)
+    if labels.shape != (count,):
+        raise DataError(
+            f"`labels` must have shape ({count},), one for each image. Received: {labels.shape}. "
+            f"Turn one-hot rows into numbers with `labels.argmax(-1)`."
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(
+            f"`labels` must be whole numbers. Received: {labels.dtype}. Pass `labels.astype(int)`."
+        )
+    if labels.min() < 0 or labels.max() >= len(class_names):
+        raise DataError(
+            f"`labels` must be from 0 to {len(class_names) - 1}, as there are {len(class_names)} "
+            f"`class_names`. Received: {labels.min()} to {labels.max()}."
+        )
+    return labels.astype(np.int32)

@@ -1,0 +1,184 @@
+"""Drawn scenes of simple shapes: one value from which picture, boxes and masks come."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+SHAPES = ("circle", "square", "triangle", "star", "cross", "ring", "heart", "arrow")
+_FINER = 3  # drawn three times as large and reduced, for smooth edges
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One shape of a scene, in units of the picture's shorter side.
+
+    Args:
+        kind: one of `SHAPES`.
+        centre: (x, y).
+        radius: from the centre to the farthest point.
+        angle: in radians.
+        colour: (r, g, b) in [0, 255].
+    """
+
+    kind: str
+    centre: tuple[float, float]
+    radius: float
+    angle: float
+    colour: tuple[int, int, int]
+
+    def outline(self) -> np.ndarray:
+        """Return the polygon (n, 2) of x, y in units of the shorter side."""
+        points = _polygon(self.kind)
+        cosine, sine = np.cos(self.angle), np.sin(self.angle)
+        return points @ np.array([[cosine, sine], [-sine, cosine]]) * self.radius + self.centre
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture of shapes on a cluttered ground, as numbers.
+
+    Args:
+        shapes: from back to front.
+        ground: two colours (r, g, b) that run into each other.
+        direction: of that run, in radians.
+        clutter: thin lines, each (x0, y0, x1, y1, r, g, b), behind the shapes.
+        noise: standard deviation of the grain, in grey levels.
+        seed: of the grain.
+    """
+
+    shapes: tuple[Shape, ...]
+    ground: tuple[tuple[int, int, int], tuple[int, int, int]]
+    direction: float
+    clutter: tuple[tuple[float, ...], ...]
+    noise: float
+    seed: int
+
+    def draw(self, image_size: tuple[int, int]) -> np.ndarray:
+        """Return the picture, (height, width, 3) uint8."""
+        picture = Image.fromarray(self._ground(image_size))
+        fine = picture.resize((image_size[1] * _FINER, image_size[0] * _FINER), Image.Resampling.NEAREST)
+        unit = min(fine.size)
+        pen = ImageDraw.Draw(fine)
+        for x0, y0, x1, y1, *colour in self.clutter:
+            ends = [(x0 * unit, y0 * unit), (x1 * unit, y1 * unit)]
+            pen.line(ends, fill=tuple(map(int, colour)), width=max(1, unit // 60))
+        for shape in self.shapes:
+            _fill(fine, shape, unit)
+        small = np.asarray(fine.resize((image_size[1], image_size[0]), Image.Resampling.BOX), np.float32)
+        grain = np.random.default_rng(self.seed).normal(0, self.noise, small.shape)
+        return np.clip(small + grain, 0, 255).round().astype(np.uint8)
+
+    def boxes(self, image_size: tuple[int, int]) -> np.ndarray:
+        """Return (n, 4) float32 xyxy in pixels, one for each shape, cut at the picture's edges."""
+        height, width = image_size
+        limits = np.array([width, height, width, height])
+        corners = [np.r_[shape.outline().min(0), shape.outline().max(0)] for shape in self.shapes]
+        boxes = np.array(corners).reshape(-1, 4) * min(image_size)
+        return np.clip(boxes, 0, limits).astype(np.float32)
+
+    def masks(self, image_size: tuple[int, int]) -> np.ndarray:
+        """Return (n, height, width) bool: the visible pixels of each shape."""
+        masks = [_mask(shape, image_size) for shape in self.shapes]
+        covered = np.zeros(image_size, bool)
+        for number in reversed(range(len(masks))):
+            masks[number], covered = masks[number] & ~covered, covered | masks[number]
+        return np.array(masks, bool).reshape(-1, *image_size)
+
+    def _ground(self, image_size: tuple[int, int]) -> np.ndarray:
+        height, width = image_size
+        y, x = np.mgrid[0:height, 0:width] / max(height, width)
+        along = x * np.cos(self.direction) + y * np.sin(self.direction)
+        along = (along - along.min()) / max(np.ptp(along), 1e-9)
+        first, second = np.array(self.ground, float)
+        return (first + along[..., None] * (second - first)).astype(np.uint8)
+
+
+def random_scene(kind: str, rng: np.random.Generator) -> Scene:
+    """Return a scene of one shape, whose place, size, angle and colours are drawn from `rng`.
+
+    Args:
+        kind: one of `SHAPES`.
+        rng: the source of all that is random.
+    """
+    radius = rng.uniform(0.22, 0.4)
+    ground = rng.integers(30, 226, (2, 3))
+    shape = Shape(
+        kind=kind,
+        centre=tuple(rng.uniform(radius, 1 - radius, 2).tolist()),
+        radius=float(radius),
+        angle=float(rng.uniform(-0.4, 0.4)),
+        colour=tuple(_apart(ground.mean(0), rng)),
+    )
+    lines = [
+        (*rng.uniform(0, 1, 4).tolist(), *rng.integers(0, 256, 3).tolist()) for _ in range(rng.integers(2, 6))
+    ]
+    return Scene(
+        shapes=(shape,),
+        ground=tuple(tuple(colour) for colour in ground.tolist()),
+        direction=float(rng.uniform(0, 2 * np.pi)),
+        clutter=tuple(lines),
+        noise=float(rng.uniform(2, 12)),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def _apart(ground: np.ndarray, rng: np.random.Generator) -> list[int]:
+    """Return a colour that can be told from the ground."""
+    colours = rng.integers(0, 256, (8, 3))
+    return colours[np.argmax(np.abs(colours - ground).sum(-1))].tolist()
+
+
+def _fill(picture: Image.Image, shape: Shape, unit: int) -> None:
+    mask = Image.new("1", picture.size)
+    _draw_mask(mask, shape, unit)
+    picture.paste(shape.colour, mask=mask)
+
+
+def _mask(shape: Shape, image_size: tuple[int, int]) -> np.ndarray:
+    fine = Image.new("1", (image_size[1] * _FINER, image_size[0] * _FINER))
+    _draw_mask(fine, shape, min(fine.size))
+    share = fine.convert("L").resize((image_size[1], image_size[0]), Image.Resampling.BOX)
+    return np.asarray(share) >= 128
+
+
+def _draw_mask(mask: Image.Image, shape: Shape, unit: int) -> None:
+    pen = ImageDraw.Draw(mask)
+    pen.polygon([tuple(point) for point in shape.outline() * unit], fill=1)
+    if shape.kind == "ring":
+        inner = (shape.outline() - shape.centre) * 0.55 + shape.centre
+        pen.polygon([tuple(point) for point in inner * unit], fill=0)
+
+
+def _polygon(kind: str) -> np.ndarray:
+    """Return a polygon in the unit circle, y downwards."""
+    if kind in ("circle", "ring"):
+        return _spokes(np.ones(48))
+    if kind == "square":
+        return _spokes(np.ones(4), start=np.pi / 4)
+    if kind == "triangle":
+        return _spokes(np.ones(3))
+    if kind == "star":
+        return _spokes(np.tile([1.0, 0.42], 5))
+    if kind == "heart":
+        turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+        x = 16 * np.sin(turn) ** 3
+        y = -(13 * np.cos(turn) - 5 * np.cos(2 * turn) - 2 * np.cos(3 * turn) - np.cos(4 * turn))
+        return np.stack([x, y], -1) / 17.0
+    a, b = 0.32, 0.94
+    if kind == "cross":
+        return np.array(_points((-a, -b), (a, -b), (a, -a), (b, -a), (b, a), (a, a))) * 1.0
+    return np.array(
+        [(0, -1), (0.75, -0.1), (0.3, -0.1), (0.3, 0.95), (-0.3, 0.95), (-0.3, -0.1), (-0.75, -0.1)]
+    )
+
+
+def _points(*half: tuple[float, float]) -> Sequence[tuple[float, float]]:
+    """Return the points and, after them, the same turned by half a circle."""
+    return [*half, *((-x, -y) for x, y in half)]
+
+
+def _spokes(lengths: np.ndarray, start: float = 0.0) -> np.ndarray:
+    angles = start - np.pi / 2 + np.arange(len(lengths)) * 2 * np.pi / len(lengths)
+    return np.stack([np.cos(angles), np.sin(angles)], -1) * np.asarray(lengths)[:, None]

@@ -1,0 +1,77 @@
+"""Cut labelled images into training, validation and test parts, the same way every time."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from kerasvision.errors import DataError
+
+
+def stratified_split(
+    labels: np.ndarray, fractions: Mapping[str, float], seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Split indices so that every part has the class proportions of the whole.
+
+    A class with as many images as there are parts, or more, has at least one image in each part; with
+    fewer, training is served first and then the parts in the order given. The sizes of parts are right
+    to one image, but for that.
+
+    Args:
+        labels: (N,) int, at least 0.
+        fractions: part -> its share in (0, 1), without training, which is the rest.
+        seed: the same seed gives the same split.
+
+    Returns:
+        `{"train": indices, …}`, each sorted ascending.
+
+    Raises:
+        DataError: a fraction is not in [0, 1), or they leave nothing for training.
+
+    Example:
+        >>> parts = stratified_split(np.repeat([0, 1], 10), {"validation": 0.2})
+        >>> {name: len(part) for name, part in parts.items()}
+        {'train': 16, 'validation': 4}
+    """
+    labels = np.asarray(labels)
+    parts = {part: float(fraction) for part, fraction in fractions.items() if fraction != 0}
+    _check(parts, fractions)
+    groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    groups = [np.random.default_rng((seed, number)).permutation(group) for number, group in enumerate(groups)]
+    sizes = np.array([len(group) for group in groups], int)
+    taken = np.zeros_like(sizes)
+    chosen: dict[str, np.ndarray] = {}
+    for order, (part, fraction) in enumerate(parts.items()):
+        later = len(parts) - 1 - order
+        share = _share(sizes, fraction, room=sizes - taken - 1, keep=later)
+        chosen[part] = _gather(groups, taken, share)
+        taken = taken + share
+    return {"train": _gather(groups, taken, sizes - taken), **chosen}
+
+
+def _check(parts: Mapping[str, float], fractions: Mapping[str, float]) -> None:
+    for part, fraction in parts.items():
+        if not 0 < fraction < 1:
+            raise DataError(
+                f"`{part}_fraction` must be at least 0 and below 1. Received: {fractions[part]!r}. "
+                f"For a fifth of the images pass 0.2."
+            )
+    if sum(parts.values()) >= 1:
+        raise DataError(
+            f"The fractions {dict(fractions)} leave nothing for training. Make their sum smaller than 1."
+        )
+
+
+def _share(sizes: np.ndarray, fraction: float, room: np.ndarray, keep: int) -> np.ndarray:
+    """Return how many of each class go into a part: largest remainders, at least one where there is room."""
+    exact = sizes * fraction
+    share = np.floor(exact + 1e-9).astype(int)
+    missing = round(sizes.sum() * fraction) - share.sum()
+    by_remainder = np.argsort(-(exact - share), kind="stable")
+    share[by_remainder[: max(missing, 0)]] += 1
+    most = np.where(room > keep, room - keep, np.minimum(room, 1))
+    return np.clip(np.maximum(share, 1), 0, np.maximum(most, 0))
+
+
+def _gather(groups, start: np.ndarray, count: np.ndarray) -> np.ndarray:
+    picked = [group[s : s + n] for group, s, n in zip(groups, start, count, strict=True)]
+    return np.sort(np.concatenate(picked)) if picked else np.zeros(0, int)

@@ -1,0 +1,292 @@
+"""The one value that every loader returns: labelled images in splits, read when they are needed."""
+
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kerasvision.data.decoding import Source
+from kerasvision.data.loading import as_tf_dataset, batch_count, epoch_order, iterate_batches
+from kerasvision.data.pixel_cache import PixelCache
+from kerasvision.data.preprocessing import Preprocessing
+from kerasvision.errors import BadImageError, DataError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The images and labels of one split.
+
+    Args:
+        sources: N absolute paths, encoded images (bytes), or uint8 arrays; may be lazy.
+        labels: (N,) int32, indices into the class names.
+        names: N names for people: the path relative to the folder, or "shapes #17".
+        slots: (N,) int, the place of each image in the pixel cache; `None` without one.
+    """
+
+    sources: Sequence[Source]
+    labels: np.ndarray
+    names: Sequence[str]
+    slots: np.ndarray | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "labels", np.asarray(self.labels, np.int32))
+        lengths = {len(self.sources), len(self.labels), len(self.names)}
+        if len(lengths) != 1:
+            raise DataError(
+                f"`sources`, `labels` and `names` must have one length. Received: {len(self.sources)}, "
+                f"{len(self.labels)} and {len(self.names)}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class VisionData:
+    """Labelled images in splits, decoded and resized when they are read.
+
+    Args:
+        task: `"classify"`.
+        class_names: name of each label.
+        preprocessing: decode and resize, the same for all images.
+        splits: `"train"`, `"validation"`, `"test"` -> `Samples`; a split that is not there is absent.
+        batch_size: images in a batch, unless a call says otherwise.
+        seed: of the order of training images.
+        skipped: images that were left out because they cannot be read.
+        origin: what the data were made from, for reports.
+        notes: what the loader decided or noticed that a reader of the result should know.
+        cache: where decoded pixels are kept, or `None`.
+    """
+
+    task: str
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    splits: Mapping[str, Samples]
+    batch_size: int = 32
+    seed: int = 0
+    skipped: tuple[BadImageError, ...] = ()
+    origin: str = ""
+    notes: tuple[str, ...] = ()
+    cache: PixelCache | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.batch_size, int | np.integer) or self.batch_size < 1:
+            raise DataError(
+                f"`batch_size` must be a whole number from 1. Received: {self.batch_size!r}. Try 32."
+            )
+        if not isinstance(self.seed, int | np.integer) or self.seed < 0:
+            raise DataError(f"`seed` must be a whole number from 0. Received: {self.seed!r}.")
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.preprocessing.image_size
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Number of images by split and class: `{"train": {"rose": 80, …}, …}`."""
+        size = len(self.class_names)
+        return {
+            split: dict(zip(self.class_names, np.bincount(part.labels, minlength=size).tolist(), strict=True))
+            for split, part in self.splits.items()
+        }
+
+    @property
+    def files(self) -> dict[str, Sequence[str]]:
+        """Names of the images by split."""
+        return {split: part.names for split, part in self.splits.items()}
+
+    @property
+    def train(self):
+        """`tf.data` of training batches, in a new order each pass (a function of the seed and the pass)."""
+        return self.dataset("train", shuffle=True) if "train" in self.splits else None
+
+    @property
+    def validation(self):
+        """`tf.data` of validation batches, always in the same order, or `None`."""
+        return self.dataset("validation") if "validation" in self.splits else None
+
+    @property
+    def test(self):
+        """`tf.data` of test batches, always in the same order, or `None`."""
+        return self.dataset("test") if "test" in self.splits else None
+
+    def iterate(
+        self,
+        split: str,
+        *,
+        batch_size: int | None = None,
+        order: Sequence[int] | np.ndarray | None = None,
+        start: int = 0,
+        drop_last: bool = False,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield numpy batches in exactly the order asked for, decoded ahead by threads.
+
+        Args:
+            split: `"train"`, `"validation"` or `"test"`.
+            batch_size: images in a batch; by default that of the data.
+            order: indices into the split, which may repeat or leave out; by default 0, 1, 2, …
+            start: number of batches to leave out at the front, without decoding them.
+            drop_last: leave out a last batch that is not full.
+
+        Yields:
+            images (b, h, w, 3) uint8, labels (b,) int32.
+
+        Raises:
+            BadImageError: an image cannot be read; raised where its batch would have come.
+            DataError: there is no such split, or `order` points outside of it.
+        """
+        samples, order, batch_size = self._part(split, order, batch_size)
+        return iterate_batches(
+            self._reader(samples),
+            samples.labels,
+            self.image_size,
+            order=order,
+            batch_size=batch_size,
+            start=start,
+            drop_last=drop_last,
+        )
+
+    def dataset(
+        self,
+        split: str,
+        *,
+        batch_size: int | None = None,
+        order: Sequence[int] | np.ndarray | None = None,
+        shuffle: bool = False,
+        drop_last: bool = False,
+    ):
+        """Return the same batches as `iterate` as a `tf.data.Dataset`.
+
+        Args:
+            split: `"train"`, `"validation"` or `"test"`.
+            batch_size: images in a batch; by default that of the data.
+            order: indices into the split; by default 0, 1, 2, …
+            shuffle: mix the order anew each pass over this data set; pass k has `epoch_order(…, k)`.
+            drop_last: leave out a last batch that is not full.
+
+        Returns:
+            A data set of (uint8 (b, h, w, 3), int32 (b,)) with known length.
+
+        Raises:
+            DataError: as for `iterate`.
+        """
+        samples, order, batch_size = self._part(split, order, batch_size)
+        passes = itertools.count()
+
+        def batches():
+            mixed = order[epoch_order(len(order), self.seed, next(passes))] if shuffle else order
+            return self.iterate(split, batch_size=batch_size, order=mixed, drop_last=drop_last)
+
+        return as_tf_dataset(batches, self.image_size, batch_count(len(order), batch_size, drop_last))
+
+    def images(self, split: str, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Read some images of a split.
+
+        Args:
+            split: `"train"`, `"validation"` or `"test"`.
+            indices: (n,) which ones.
+
+        Returns:
+            (n, h, w, 3) uint8.
+
+        Raises:
+            BadImageError: one of them cannot be read.
+            DataError: there is no such split or index.
+        """
+        batches = [images for images, _ in self.iterate(split, order=indices)]
+        return np.concatenate(batches) if batches else np.zeros((0, *self.image_size, 3), np.uint8)
+
+    def class_balanced(self, split: str, count: int, seed: int = 0) -> np.ndarray:
+        """Return the indices of up to `count` images, as evenly spread over classes as the data allow.
+
+        Args:
+            split: `"train"`, `"validation"` or `"test"`.
+            count: how many; fewer are returned when the split has fewer.
+            seed: the same seed gives the same images.
+
+        Returns:
+            (n,) int, sorted, without repeats.
+        """
+        labels = self._split(split).labels
+        mixed = epoch_order(len(labels), seed, 0)
+        by_class = np.argsort(labels[mixed], kind="stable")
+        ordered = labels[mixed][by_class]
+        place_in_class = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)
+        taken = np.argsort(place_in_class, kind="stable")[:count]
+        return np.sort(mixed[by_class][taken])
+
+    def fingerprint(self) -> str:
+        """Return hexadecimal digits that change when the images, labels, classes or preprocessing do.
+
+        Files count with name, size and time of change; they are not read. Arrays and encoded images count
+        with their contents.
+        """
+        facts = {
+            "task": self.task,
+            "classes": self.class_names,
+            "preprocessing": self.preprocessing.to_dict(),
+            "splits": {split: _facts(part) for split, part in sorted(self.splits.items())},
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+    def _split(self, split: str) -> Samples:
+        if split not in self.splits:
+            raise DataError(f"`split` must be one of {', '.join(self.splits)}. Received: {split!r}.")
+        return self.splits[split]
+
+    def _part(self, split, order, batch_size) -> tuple[Samples, np.ndarray, int]:
+        samples = self._split(split)
+        batch_size = self.batch_size if batch_size is None else batch_size
+        if batch_size < 1:
+            raise DataError(f"`batch_size` must be a whole number from 1. Received: {batch_size!r}. Try 32.")
+        order = np.arange(len(samples)) if order is None else np.asarray(order, np.int64)
+        if len(order) and not (0 <= order.min() and order.max() < len(samples)):
+            raise DataError(
+                f"`order` must hold indices from 0 to {len(samples) - 1}, as {split!r} has {len(samples)} "
+                f"images. Received: {order.min()} to {order.max()}."
+            )
+        return samples, order, batch_size
+
+    def _reader(self, samples: Samples):
+        cache, slots = self.cache, samples.slots
+        sources, names, read = samples.sources, samples.names, self.preprocessing.read
+
+        def read_into(index: int, image: np.ndarray) -> None:
+            if cache is None or slots is None:
+                image[:] = read(sources[index], names[index])
+            elif not cache.read_into(slots[index], image):
+                image[:] = read(sources[index], names[index])
+                cache.write(slots[index], image)
+
+        return read_into
+
+
+def _facts(samples: Samples) -> str:
+    digest = hashlib.sha256(samples.labels.tobytes())
+    own = getattr(samples.sources, "fingerprint", None)
+    if own is not None:
+        digest.update(own().encode())
+        return digest.hexdigest()
+    for source, name in zip(samples.sources, samples.names, strict=True):
+        digest.update(f"{name}\0{source_facts(source)}\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def source_facts(source: Source) -> str:
+    """Return what tells one source from another: size and time of a file, a digest of bytes and arrays."""
+    if isinstance(source, str | os.PathLike):
+        try:
+            status = os.stat(source)
+        except OSError:
+            return "missing"
+        return f"{status.st_size} {status.st_mtime_ns}"
+    if isinstance(source, np.ndarray):
+        return f"{source.shape} {hashlib.sha256(np.ascontiguousarray(source)).hexdigest()}"
+    return hashlib.sha256(source).hexdigest()
