@@ -117,7 +117,6 @@ def with_names(data: bytes, names: Sequence[str]) -> bytes:
     Raises:
         ExportError: the file has another number of inputs or outputs.
     """
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     content = schema.ModelT.InitFromPackedBuf(data, 0)
@@ -135,9 +134,15 @@ def with_names(data: bytes, names: Sequence[str]) -> bytes:
         graph.tensors[tensor].name = name
         entries.append(schema.TensorMapT(name, int(tensor)))
     content.signatureDefs = [signature]
-    content.buffers = [_aligned(buffer) for buffer in content.buffers]
-    builder = flatbuffers.Builder(len(data) + 4096)
-    builder.Finish(content.Pack(builder), b"TFL3")
+    return _packed(content, len(data))
+
+
+def _packed(model, size: int) -> bytes:
+    import flatbuffers
+
+    model.buffers = [_aligned(buffer) for buffer in model.buffers]
+    builder = flatbuffers.Builder(size + 4096)
+    builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
 
@@ -207,3 +212,25 @@ def _operations(content) -> tuple[Counter, tuple[str, ...]]:
     return Counter(names[o.opcodeIndex] for g in content.subgraphs for o in g.operators), tuple(
         sorted(custom)
     )
+
+
+def with_metadata_buffer(data: bytes, name: str, content: bytes) -> bytes:
+    """Return a file with a named metadata buffer; one of the same name is replaced."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    model.metadata = [m for m in model.metadata or [] if m.name.decode() != name]
+    model.metadata.append(schema.MetadataT(name, len(model.buffers)))
+    model.buffers.append(schema.BufferT(np.frombuffer(content, np.uint8)))
+    return _packed(model, len(data) + len(content))
+
+
+def metadata_buffer(data: bytes, name: str) -> bytes | None:
+    """Return the content of a named metadata buffer, or `None` if the file has none of that name."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(data, 0)
+    for index in range(model.MetadataLength()):
+        if model.Metadata(index).Name() == name.encode():
+            return model.Buffers(model.Metadata(index).Buffer()).DataAsNumpy().tobytes()
+    return None

@@ -1,0 +1,141 @@
+"""Look into a TFLite file for what would fail on a phone."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kerasvision._tflite_file import Description, TensorInfo, describe, read_tflite
+from kerasvision.export.metadata import Metadata, read_metadata
+
+_FLOATS = ("float32", "float16")
+_VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
+
+
+@dataclass(frozen=True)
+class Lint:
+    """What a TFLite file holds and what is wrong with it.
+
+    Attributes:
+        file: the file.
+        size: bytes.
+        quantize: `None` (float32), `"float16"`, `"dynamic"` or `"int8"`, by what its tensors hold.
+        inputs: name -> shape, type, scale, zero point.
+        outputs: likewise.
+        operations: how often each occurs.
+        weights: element type -> number of constants.
+        labels: number of labels in the metadata.
+        problems: what would fail or answer wrongly on a phone.
+        remarks: what is worth knowing.
+    """
+
+    file: Path
+    size: int
+    quantize: str | None
+    inputs: Mapping[str, TensorInfo]
+    outputs: Mapping[str, TensorInfo]
+    operations: Counter
+    weights: Counter
+    labels: int
+    problems: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    def __str__(self) -> str:
+        rows = [
+            ("file", f"{self.file} ({self.size / 1e6:.2f} MB, {self.quantize or 'float32'})"),
+            *(("input", _tensor_text(info)) for info in self.inputs.values()),
+            *(("output", _tensor_text(info)) for info in self.outputs.values()),
+            ("operations", ", ".join(f"{n} {name}" for name, n in self.operations.most_common())),
+            ("weights", ", ".join(f"{n:,} {kind}" for kind, n in self.weights.most_common())),
+            ("labels", str(self.labels)),
+            *(("remark", remark) for remark in self.remarks),
+            *(("PROBLEM", problem) for problem in self.problems),
+        ]
+        return "\n".join(f"{name:<11} {text}" for name, text in rows)
+
+
+def lint(file: str | os.PathLike) -> Lint:
+    """Check a TFLite file without running it.
+
+    Args:
+        file: a `.tflite` file, of ours or not.
+
+    Returns:
+        What it holds; `.problems` is empty for a file that a phone can use; `print(lint(file))` is a table.
+
+    Raises:
+        ExportError: it cannot be read.
+    """
+    data = read_tflite(file)
+    found = describe(data, os.fspath(file))
+    metadata = read_metadata(data)
+    return Lint(
+        file=Path(file),
+        size=len(data),
+        quantize=quantize_of(found),
+        inputs=found.inputs,
+        outputs=found.outputs,
+        operations=found.operations,
+        weights=found.constants,
+        labels=len(metadata.labels) if metadata else 0,
+        problems=tuple(_problems(found, metadata)),
+        remarks=tuple(_remarks(found, metadata)),
+    )
+
+
+def quantize_of(found: Description) -> str | None:
+    """Tell how a file was quantised from the types of its constants and computed tensors."""
+    kind = max(("float32", "float16", "int8"), key=lambda name: found.constants[name])
+    if kind != "int8":
+        return None if kind == "float32" else kind
+    return "int8" if found.activations["int8"] > found.activations["float32"] else "dynamic"
+
+
+def _problems(found: Description, metadata: Metadata | None):
+    flex = [name for name in found.custom if name.startswith("Flex")]
+    others = [name for name in found.custom if not name.startswith("Flex")]
+    if flex:
+        yield f"needs the Flex delegate for {', '.join(flex)}: LiteRT and MediaPipe refuse the file"
+    if others:
+        yield f"needs custom operations: {', '.join(others)}"
+    if variables := [name for name in _VARIABLES if name in found.operations]:
+        yield f"keeps weights in variables ({', '.join(variables)}), which are not in the file"
+    if not sum(found.constants.values()):
+        yield "holds no weights"
+    if found.open_shapes:
+        yield f"has open sizes: {', '.join(found.open_shapes[:3])}"
+    for image in found.inputs.values():
+        yield from _input_problems(image, metadata)
+    classes = next(iter(found.outputs.values())).shape[-1:]
+    if metadata and metadata.labels and classes != (len(metadata.labels),):
+        yield f"has {len(metadata.labels)} labels for {classes[0] if classes else 'no'} outputs"
+
+
+def _input_problems(image: TensorInfo, metadata: Metadata | None):
+    if image.dtype == "int8":
+        yield "takes int8; MediaPipe takes uint8 or float32 only"
+    if image.dtype == "uint8" and (image.scale, image.zero_point) not in ((1.0, 0), (0.0, 0)):
+        yield (
+            f"its uint8 input has scale {image.scale:g} and zero point {image.zero_point} instead of 1 "
+            "and 0: fed with raw bytes, as MediaPipe does, it answers wrongly"
+        )
+    if image.dtype == "float32" and metadata and not metadata.std:
+        yield "its metadata lack the normalisation that MediaPipe needs for a float input"
+
+
+def _remarks(found: Description, metadata: Metadata | None):
+    if metadata is None:
+        yield "no metadata: MediaPipe Tasks needs them"
+    elif not metadata.labels:
+        yield "no labels in the metadata"
+    if not found.signatures:
+        yield "no signature: inputs and outputs are known by their position only"
+    floats = sum(found.activations[kind] for kind in _FLOATS)
+    if quantize_of(found) == "int8" and floats > len(found.inputs) + len(found.outputs):
+        yield f"{floats} tensors stay float: these operations have no int8 form and run slower"
+
+
+def _tensor_text(info: TensorInfo) -> str:
+    quantised = f", scale {info.scale:g}, zero point {info.zero_point}" if info.scale else ""
+    return f"{info.name} {' x '.join(map(str, info.shape))} {info.dtype}{quantised}"

@@ -1,0 +1,226 @@
+"""The metadata that MediaPipe Tasks reads in a TFLite file: written and read by us.
+
+A TFLite file keeps it in two places: a small flatbuffer (identifier M001) in a buffer that the model's
+list of metadata calls TFLITE_METADATA, and a ZIP archive appended to the file that holds what the flatbuffer
+refers to (the labels). The tables are given here by the numbers of their slots in the public schema; a union
+takes two slots, first its kind.
+https://ai.google.dev/edge/litert/conversion/tensorflow/metadata
+"""
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import flatbuffers
+import numpy as np
+from flatbuffers import number_types
+from flatbuffers.table import Table
+
+from kerasvision._tflite_file import metadata_buffer, read_tflite, with_metadata_buffer
+from kerasvision.errors import ExportError
+
+ENTRY, IDENTIFIER = "TFLITE_METADATA", b"M001"
+LABELS_FILE, PREPROCESSING_FILE = "labels.txt", "preprocessing.json"
+# Version 1.0.0 of the schema has every field that is written here.
+MIN_PARSER_VERSION = "1.0.0"
+_DESCRIPTIONS, _AXIS_LABELS = 1, 2  # AssociatedFileType
+_FEATURE, _IMAGE = 1, 2  # ContentProperties
+_NORMALIZATION = 1  # ProcessUnitOptions
+_RGB = 1  # ColorSpaceType
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What the metadata of a TFLite file say.
+
+    Attributes:
+        name: name of the model.
+        description: of the model.
+        mean: what is to be subtracted from pixels in [0, 255] of a float input.
+        std: what they are then to be divided by.
+        labels: names of the classes, in the order of the output.
+        preprocessing: `Preprocessing.to_dict()`, or `None`.
+        min_parser_version: version of the schema that a reader must know.
+    """
+
+    name: str
+    description: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    labels: tuple[str, ...]
+    preprocessing: Mapping | None
+    min_parser_version: str
+
+
+def add_classifier_metadata(
+    data: bytes,
+    *,
+    name: str,
+    description: str,
+    labels: Sequence[str],
+    preprocessing: Mapping | None = None,
+) -> bytes:
+    """Return a classifier's TFLite file with metadata and labels in it.
+
+    The normalisation is the identity (mean 0, std 1), because our models scale pixels themselves.
+
+    Args:
+        data: the file, with one input and one output.
+        name: of the model.
+        description: of the model.
+        labels: names of the classes, in the order of the output.
+        preprocessing: `Preprocessing.to_dict()`, packed beside the labels.
+    """
+    packed = {LABELS_FILE: "\n".join(labels) + "\n"}
+    if preprocessing is not None:
+        packed[PREPROCESSING_FILE] = json.dumps(dict(preprocessing))
+    content = _flatbuffer(_classifier(name, description, PREPROCESSING_FILE in packed), IDENTIFIER)
+    return with_metadata_buffer(data, ENTRY, content) + _archive(packed)
+
+
+def read_metadata(file: str | os.PathLike | bytes) -> Metadata | None:
+    """Read the metadata of a TFLite file.
+
+    Returns:
+        `None` if the file has none.
+
+    Raises:
+        ExportError: the file or its metadata are damaged.
+    """
+    data = bytes(file) if isinstance(file, (bytes, bytearray)) else read_tflite(file)
+    content = metadata_buffer(data, ENTRY)
+    if content is None:
+        return None
+    try:
+        return _read(content, _unpack(data))
+    except (LookupError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise ExportError(f"The metadata of this TFLite file are damaged: {error}.") from None
+
+
+def _classifier(name: str, description: str, has_preprocessing: bool) -> dict:
+    normalization = {0: [0.0], 1: [1.0]}  # NormalizationOptions: mean, std
+    image = {
+        0: "image",  # TensorMetadata: name, description, content, process_units, stats
+        1: "RGB photo, values from 0 to 255.",
+        3: {
+            0: _Byte(_IMAGE),
+            1: {0: _Byte(_RGB)},
+        },  # Content: properties (kind, ImageProperties: color_space)
+        4: [{0: _Byte(_NORMALIZATION), 1: normalization}],  # ProcessUnit: options (kind, value)
+        5: {0: [255.0], 1: [0.0]},  # Stats: max, min
+    }
+    probabilities = {
+        0: "probabilities",  # TensorMetadata: name, description, content, stats, associated_files
+        1: "Probability of each class.",
+        3: {0: _Byte(_FEATURE), 1: {}},
+        5: {0: [1.0], 1: [0.0]},
+        6: [{0: LABELS_FILE, 1: "Names of the classes.", 2: _Byte(_AXIS_LABELS)}],
+    }
+    # AssociatedFile: name, description, type
+    note = {0: PREPROCESSING_FILE, 1: "How a photo becomes the input.", 2: _Byte(_DESCRIPTIONS)}
+    # ModelMetadata: name, description, subgraph_metadata (input and output tensors), associated_files,
+    # min_parser_version
+    model = {0: name, 1: description, 3: [{2: [image], 3: [probabilities]}], 7: MIN_PARSER_VERSION}
+    return model | ({6: [note]} if has_preprocessing else {})
+
+
+class _Byte(int):
+    """A number that takes one byte in the flatbuffer."""
+
+
+def _flatbuffer(root: dict, identifier: bytes) -> bytes:
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(_offset(builder, root), identifier)
+    return bytes(builder.Output())
+
+
+def _offset(builder: flatbuffers.Builder, value) -> int:
+    """Write a string, a vector (of floats or tables) or a table (slot -> value); return where it lies."""
+    if isinstance(value, str):
+        return builder.CreateString(value)
+    if isinstance(value, list) and isinstance(value[0], float):
+        return builder.CreateNumpyVector(np.asarray(value, np.float32))
+    if isinstance(value, list):
+        offsets = [_offset(builder, item) for item in value]
+        builder.StartVector(4, len(offsets), 4)
+        for offset in reversed(offsets):
+            builder.PrependUOffsetTRelative(offset)
+        return builder.EndVector()
+    fields = {slot: v if isinstance(v, _Byte) else _offset(builder, v) for slot, v in value.items()}
+    builder.StartObject(max(fields, default=-1) + 1)
+    for slot, field in fields.items():
+        if isinstance(field, _Byte):
+            builder.PrependInt8Slot(slot, field, 0)
+        else:
+            builder.PrependUOffsetTRelativeSlot(slot, field, 0)
+    return builder.EndObject()
+
+
+def _archive(packed: Mapping[str, str]) -> bytes:
+    """Return a ZIP whose bytes depend on the contents only (its dates are fixed)."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for name, text in packed.items():
+            archive.writestr(zipfile.ZipInfo(name), text.encode())
+    return stream.getvalue()
+
+
+def _unpack(data: bytes) -> dict[str, str]:
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        return {}
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name).decode() for name in archive.namelist()}
+
+
+def _read(content: bytes, packed: Mapping[str, str]) -> Metadata:
+    model = Table(content, int.from_bytes(content[:4], "little"))
+    graph = _children(model, 3)[0]
+    image, output = _children(graph, 2)[0], _children(graph, 3)[0]
+    normalization = [_child(unit, 1) for unit in _children(image, 4) if _byte(unit, 0) == _NORMALIZATION]
+    mean, std = [_floats(normalization[0], slot) for slot in (0, 1)] if normalization else ((), ())
+    labels = [_text(f, 0) for f in _children(output, 6) if _byte(f, 2) == _AXIS_LABELS]
+    settings = packed.get(PREPROCESSING_FILE)
+    return Metadata(
+        name=_text(model, 0),
+        description=_text(model, 1),
+        mean=mean,
+        std=std,
+        labels=tuple(packed[labels[0]].splitlines()) if labels else (),
+        preprocessing=None if settings is None else json.loads(settings),
+        min_parser_version=_text(model, 7),
+    )
+
+
+def _place(table: Table, slot: int) -> int:
+    offset = table.Offset(4 + 2 * slot)
+    return table.Pos + offset if offset else 0
+
+
+def _text(table: Table, slot: int) -> str:
+    place = _place(table, slot)
+    return table.String(place).decode() if place else ""
+
+
+def _byte(table: Table, slot: int) -> int:
+    place = _place(table, slot)
+    return table.Get(number_types.Int8Flags, place) if place else 0
+
+
+def _child(table: Table, slot: int) -> Table:
+    return Table(table.Bytes, table.Indirect(_place(table, slot)))
+
+
+def _children(table: Table, slot: int) -> list[Table]:
+    offset = table.Offset(4 + 2 * slot)
+    if not offset:
+        return []
+    start = table.Vector(offset)
+    return [Table(table.Bytes, table.Indirect(start + 4 * i)) for i in range(table.VectorLen(offset))]
+
+
+def _floats(table: Table, slot: int) -> tuple[float, ...]:
+    values = table.GetVectorAsNumpy(number_types.Float32Flags, table.Offset(4 + 2 * slot))
+    return tuple(float(value) for value in values)
