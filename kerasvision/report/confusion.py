@@ -81,7 +81,7 @@ def _heat_map(confusion: np.ndarray, class_names: tuple[str, ...]) -> Markup:
     pixels[np.arange(classes), np.arange(classes), :3] = TRUTH_RGB
     # The square root keeps rare mistakes visible.
     pixels[..., 3] = np.round(255 * np.sqrt(shares))
-    size, left = 400, 60
+    size, left = 400, 68
     step = size / classes
     shown = _shown_names(classes)
     labels = [
@@ -107,7 +107,7 @@ def _heat_map(confusion: np.ndarray, class_names: tuple[str, ...]) -> Markup:
         border,
         labels,
         below,
-        viewBox=f"0 0 {size + left + 2} {size + 64}",
+        viewBox=f"0 -6 {size + left + 2} {size + 76}",
         role="img",
     )
     note = "Rows are the truth, columns the answers; a blue diagonal is right, red specks are mix-ups. "

@@ -84,13 +84,18 @@ def classifier_page(report: ReportInput) -> str:
 
 
 def notebook_summary(report: ReportInput) -> str:
-    """Return the report as a fragment for a notebook: the headline open, each section a click away.
+    """Return the report as a fragment for a notebook: headline and curves open, the rest a click away.
 
     Its style stands below one class, so the notebook around it keeps its own; no script and no ids, so
     several of them live on one page (Jupyter, Colab, VS Code).
     """
     parts = [
-        folded(part.title, part.lead and tag("p", part.lead, class_="lead"), part.body)
+        folded(
+            part.title,
+            part.lead and tag("p", part.lead, class_="lead"),
+            part.body,
+            open_=part.anchor == "curves",
+        )
         for part in _parts(report)
     ]
     return fragment(

@@ -8,7 +8,7 @@ from kerasvision.metrics import ReliabilityBin
 from kerasvision.report.html import Markup, percent, tag
 
 WIDTH, HEIGHT = 440, 250
-LEFT, RIGHT, TOP, BOTTOM = 44, 12, 14, 36
+LEFT, RIGHT, TOP, BOTTOM = 44, 20, 22, 36
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,9 @@ def line_chart(
     values = [value for line in series for value in line if value is not None]
     steps = max((len(line) for line in series), default=0)
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    ticks = nice_ticks(low if as_percent else min(0.0, low), min(high, 1.0) if as_percent else high)
+    ticks = nice_ticks(low if as_percent else min(0.0, low), high)
+    if as_percent and low >= 0 and high <= 1:
+        ticks = [tick for tick in ticks if 0 <= tick <= 1]
     frame = Frame((1, max(2, steps)), (ticks[0], ticks[-1]))
     drawn = [_line(frame, line, f"s{i}" if i else "") for i, line in enumerate(series)]
     if best is not None and series[best[0]][best[1] - 1] is not None:
@@ -133,8 +135,8 @@ def _mark(frame: Frame, step: int, label: str) -> list[Markup]:
     room_right = x < frame.width * 0.75
     anchor = "start" if room_right else "end"
     return [
-        tag("line", x1=x, x2=x, y1=TOP - 4, y2=frame.height - BOTTOM, class_="mark"),
-        tag("text", label, x=x + (4 if room_right else -4), y=TOP + 4, text_anchor=anchor),
+        tag("line", x1=x, x2=x, y1=TOP - 14, y2=frame.height - BOTTOM, class_="mark"),
+        tag("text", label, x=x + (4 if room_right else -4), y=TOP - 7, text_anchor=anchor),
     ]
 
 

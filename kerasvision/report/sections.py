@@ -71,9 +71,9 @@ def headline(judgement: Judgement) -> Markup:
     ]
     if judgement.top_5 is not None:
         rest.append(f"The right class is among the first five answers for {percent(judgement.top_5)}.")
-    words = tag("div", first, tag("p", " ".join(rest), class_="soft"), class_="words")
-    big = tag("div", percent(judgement.accuracy), class_="big")
-    return tag("div", big, words, _range(judgement.accuracy, low, high), class_="hero")
+    scale = _range(judgement.accuracy, low, high)
+    words = tag("div", first, tag("p", " ".join(rest), class_="soft"), scale, class_="words")
+    return tag("div", tag("div", percent(judgement.accuracy), class_="big"), words, class_="hero")
 
 
 def _baseline(judgement: Judgement) -> float:
@@ -206,8 +206,7 @@ def _mistake(item) -> Markup:
         tag("br"),
         tag("span", item.name, class_="file"),
     )
-    pair = tag("div", photo, heat, class_="pair" if heat else "pair single")
-    return tag("figure", pair, caption)
+    return tag("figure", tag("div", photo, heat, class_="pair"), caption)
 
 
 def calibration(judgement: Judgement) -> Markup:
@@ -233,7 +232,7 @@ def _temperature(temperature: float, before: float, after: float) -> str:
     kind = "too sure of itself" if temperature > 1 else "less sure than it could be"
     return (
         f"It is {kind}. Dividing the logarithms of its probabilities by a temperature of {temperature:.2f} "
-        f"(and normalising again) brings this down to {percent(after)} on these images; the answers stay the same."
+        f"and normalising again brings this down to {percent(after)} here; the answers stay the same."
     )
 
 

@@ -14,7 +14,8 @@ CSS = """
 .kv-page{margin:0}
 .kv-page main{max-width:76rem;margin:0 auto;padding:2.5rem clamp(1rem,4vw,3rem) 4rem}
 .kv-notebook{padding:1rem 1.25rem;border:1px solid var(--line);border-radius:10px;font-size:14px;
-  max-width:76rem}
+  max-width:76rem;
+  margin:.3rem 0}
 .kv h1{font-size:1.55em;line-height:1.25;margin:0 0 .3em;font-weight:650;overflow-wrap:anywhere;
   color:inherit}
 .kv h2{font-size:1.2em;line-height:1.3;margin:0 0 .4em;font-weight:650;color:inherit}
@@ -22,8 +23,9 @@ CSS = """
 .kv p{margin:.4em 0;max-width:68ch}
 .kv .lead,.kv .soft{color:var(--soft)}
 .kv section{margin-top:2.6rem;padding-top:1.4rem;border-top:1px solid var(--line)}
-.kv nav{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;margin-top:1.2rem;font-size:.9em}
+.kv nav{margin-bottom:1.2rem;display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;margin-top:1.2rem;font-size:.9em}
 .kv a{color:var(--accent);text-underline-offset:.2em}
+.kv .lead{margin-bottom:1rem}
 .kv .hero{display:flex;flex-wrap:wrap;align-items:center;gap:1rem 2.2rem;margin:1.4rem 0 1rem}
 .kv .hero .big{font-size:clamp(2.8rem,9vw,4.4rem);line-height:1;font-weight:700;letter-spacing:-.03em;
   font-variant-numeric:tabular-nums;white-space:nowrap}
@@ -41,6 +43,7 @@ CSS = """
 .kv .facts dd{margin:0;overflow-wrap:anywhere}
 .kv .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,21rem),1fr));
   gap:1.6rem 2.5rem;align-items:start}
+.kv .stacked{display:grid;grid-template-columns:minmax(0,1fr);gap:1.6rem}
 .kv .notice{border-left:4px solid var(--accent);background:var(--card);border-radius:0 8px 8px 0;
   padding:.7rem 1rem;margin:.7rem 0;overflow-wrap:anywhere}
 .kv .notice.good{border-color:var(--good);background:var(--good-back)}
@@ -63,7 +66,7 @@ CSS = """
 .kv table:not(.confusion){min-width:100%}
 .kv caption{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .kv th,.kv td{padding:.42rem .7rem;text-align:left;vertical-align:middle;border:0;
-  border-bottom:1px solid var(--line);max-width:24rem;overflow-wrap:anywhere;white-space:normal}
+  border-bottom:1px solid var(--line);max-width:24rem;overflow-wrap:break-word;white-space:normal}
 .kv tbody th{font-weight:500;min-width:7rem}
 .kv thead th{font-size:.88em;color:var(--soft);font-weight:600;position:sticky;top:0;
   background:var(--back);z-index:1}
@@ -120,7 +123,6 @@ CSS = """
 .kv .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,17rem),1fr));gap:1.2rem}
 .kv figure{margin:0;min-width:0}
 .kv .pair{display:grid;grid-template-columns:1fr 1fr;gap:3px}
-.kv .pair.single{grid-template-columns:1fr}
 .kv img{display:block;width:100%;height:auto;max-width:100%;margin:0;border-radius:6px;
   background:var(--card)}
 .kv img.small{image-rendering:pixelated}
@@ -134,7 +136,10 @@ CSS = """
 .kv details>:nth-child(2){margin-top:.6rem}
 .kv footer{margin-top:3rem;padding-top:1rem;border-top:1px solid var(--line);color:var(--soft);
   font-size:.86em}
-@media (max-width:36rem){.kv th,.kv td{padding:.4rem .5rem}
+@media (max-width:36rem){.kv .meter{width:5.5rem}.kv tbody th{min-width:5rem}
+.kv .confusion td{min-width:2.1rem}.kv td:last-child:not(.number){min-width:8rem}
+.kv .confusion td:last-child{min-width:2.1rem}
+.kv th,.kv td{padding:.4rem .5rem}
 .kv-page main{padding-top:1.4rem}
 .kv section{margin-top:2rem}
 .kv .pictures{grid-template-columns:repeat(auto-fill,minmax(min(100%,13rem),1fr))}}
