@@ -1,4 +1,4 @@
-"""Training: one loop for one or many devices, checkpoints, schedules, freezing, and features computed once."""
+"""Training: one loop for any number of devices, checkpoints, schedules, freezing, features computed once."""
 
 from kerasvision._lazy import attach
 
@@ -7,14 +7,18 @@ __getattr__, __dir__, __all__ = attach(
     names={
         "Average": "averaging",
         "Checkpoints": "checkpoints",
+        "Engine": "engines",
         "FeatureCache": "feature_cache",
         "Fitted": "loop",
         "Group": "loop",
         "LinearSolution": "linear",
         "Plan": "loop",
+        "Training": "loop",
         "choose_precision": "precision",
+        "choose_engine": "engines",
         "fit": "loop",
         "fit_linear": "linear",
+        "make_engine": "engines",
         "only_process": "locking",
         "set_trainable": "freezing",
         "warmup_cosine": "schedules",

@@ -70,7 +70,8 @@ class Fitted:
     """What a training came to; the model holds the weights of the best epoch.
 
     Attributes:
-        history: one row an epoch: phase, epoch, learning_rate, loss, accuracy, val_loss, val_accuracy, seconds.
+        history: one row an epoch: phase, epoch, learning_rate, loss, accuracy, val_loss, val_accuracy,
+            seconds.
         best_epoch: its number, from 1; 0 means that the weights of before were best.
         stopped_early: whether `patience` ended it.
     """
@@ -129,10 +130,12 @@ def fit(
         TrainingError: the loss is not finite.
         RunError: the checkpoints are those of another model.
     """
-    return _Training(model, data, plan, groups, augmentation, checkpoints, strategy, loss, score).run()
+    return Training(model, data, plan, groups, augmentation, checkpoints, strategy, loss, score).run()
 
 
-class _Training:
+class Training:
+    """A training that can be rehearsed before it is run; `fit` has the arguments."""
+
     def __init__(self, model, data, plan, groups, augmentation, checkpoints, strategy, loss, score):
         self.model, self.data, self.plan, self.groups = model, data, plan, groups
         self.augmentation, self.checkpoints, self.strategy = augmentation, checkpoints, strategy
@@ -160,6 +163,7 @@ class _Training:
         self.dropout_seeds = [v for v in model.variables if v.name == "seed_generator_state"]
 
     def run(self) -> Fitted:
+        """Train, or go on; return when the best weights are in the model."""
         self.resume()
         state, total = self.state, self.plan.epochs * self.steps_per_epoch
         if not state.history and not state.step and "validation" in self.data.splits:
@@ -171,6 +175,18 @@ class _Training:
                 self.end_epoch(trained=True)
         self.take_best()
         return Fitted(state.history, state.best_epoch, state.epoch < self.plan.epochs)
+
+    def rehearse(self) -> None:
+        """Take one step on a real batch and undo it: what fails, fails now, and the graph is ready."""
+        kept = [(v, np.asarray(v)) for vs in self.variables().values() for v in vs]
+        order = epoch_order(len(self.data.splits["train"].labels), seed=self.plan.seed, epoch=0)
+        self.one_step(next(iterate(self.data, "train", order, self.share)))
+        self.collect()
+        for variable, value in kept:
+            variable.assign(value)
+        self.state = _State()
+        if self.average:
+            self.average.updates = 0
 
     def train_epoch(self, advance) -> None:
         state, count = self.state, len(self.data.splits["train"].labels)
@@ -225,10 +241,10 @@ class _Training:
     def explain(self, value: float, step: int, rate: float) -> str:
         kept = f" The checkpoint of before is in {self.checkpoints.folder}." if self.checkpoints else ""
         return (
-            f"The loss became {value} in epoch {self.state.epoch + 1}, step {step + 1} of {self.steps_per_epoch} "
-            f"({self.plan.phase}, learning rate {rate:.3g}). Train in a new folder with a lower `learning_rate`, "
-            f"for example {self.plan.learning_rate / 10:.3g}; if that does not help, with "
-            f"`mixed_precision=False`.{kept}"
+            f"The loss became {value} in epoch {self.state.epoch + 1}, step {step + 1} of "
+            f"{self.steps_per_epoch} ({self.plan.phase}, learning rate {rate:.3g}). Train in a new folder "
+            f"with a lower `learning_rate`, for example {self.plan.learning_rate / 10:.3g}; if that does not "
+            f"help, with `mixed_precision=False`.{kept}"
         )
 
     def end_epoch(self, *, trained: bool) -> None:
@@ -334,8 +350,8 @@ def _assign(variables: Sequence, arrays: Sequence[np.ndarray], what: str) -> Non
     shapes, wanted = [a.shape for a in arrays], [tuple(v.shape) for v in variables]
     if shapes != wanted:
         raise RunError(
-            f"The checkpoint is that of another training: its {what} has {len(shapes)} arrays that do not fit "
-            f"the {len(wanted)} here. Train in a new folder."
+            f"The checkpoint is that of another training: its {what} has {len(shapes)} arrays that do not "
+            f"fit the {len(wanted)} here. Train in a new folder."
         )
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
