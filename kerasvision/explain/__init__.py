@@ -1,1 +1,6 @@
-"""kerasvision.explain."""
+"""Show what in a picture a network looked at."""
+
+from kerasvision._lazy import attach
+
+# The module is `grad_cam`: one called `gradcam` would take the place of the function once it is imported.
+__getattr__, __dir__, __all__ = attach(__name__, names={"gradcam": "grad_cam"})

@@ -1,1 +1,32 @@
-"""Networks by name, and what turns one into a classifier."""
+"""Networks, classifiers built on them, their weights, and what is done to their graphs.
+
+`classifier` makes a trainable model that takes raw RGB pixels; `get_model` and `list_models` find networks
+by name; `fold_batchnorm`, `feature_pyramid`, `feature_extractor` and `head_of` derive other models from one.
+"""
+
+from kerasvision._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    names={
+        "EfficientNetV2B0": "mobile",
+        "MobileNetV2": "mobile",
+        "MobileNetV3Large": "mobile",
+        "MobileNetV3Small": "mobile",
+        "ModelEntry": "table",
+        "ResNet101": "resnet",
+        "ResNet152": "resnet",
+        "ResNet50": "resnet",
+        "ResNetSmall": "resnet_small",
+        "classifier": "heads",
+        "entry": "registry",
+        "feature_extractor": "heads",
+        "feature_pyramid": "features",
+        "fold_batchnorm": "folding",
+        "get_model": "registry",
+        "head_of": "heads",
+        "list_models": "registry",
+        "load_weights": "loading",
+        "stages": "features",
+    },
+)

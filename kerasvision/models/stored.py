@@ -1,0 +1,147 @@
+"""Read the weights files of Keras: what layers they hold, of which shapes, before anything is loaded.
+
+Three formats: `.keras` (a zip with a `.weights.h5` inside), `.weights.h5` (Keras 3) and `.h5` (legacy, as
+keras.applications publishes them; weights only, or a whole model). The content decides, not the ending.
+"""
+
+import io
+import os
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from kerasvision.errors import WeightsError
+
+
+@dataclass(frozen=True)
+class StoredLayer:
+    """The arrays of one layer in a file.
+
+    Attributes:
+        name: name of the layer; its place in the file where the format has none.
+        arrays: datasets with `.shape`; `numpy.asarray` reads one.
+    """
+
+    name: str
+    arrays: tuple[h5py.Dataset, ...]
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of the arrays."""
+        return [tuple(array.shape) for array in self.arrays]
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """What a weights file holds.
+
+    Attributes:
+        grouping: `"layer"` if nested layers are stored with the layer around them (legacy), else `"own"`.
+        layers: those that have weights, in the order of the file.
+    """
+
+    grouping: str
+    layers: tuple[StoredLayer, ...]
+
+
+@contextmanager
+def open_weights(path: str | os.PathLike) -> Iterator[StoredWeights]:
+    """Open a weights file and list its layers; the arrays can be read until the block ends.
+
+    Raises:
+        WeightsError: the file is missing, cut off, or not a weights file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"There is no weights file {path}. Check the path, or use weights=None.")
+    try:
+        with _open(path) as file:
+            yield _read(file, path)
+    except (OSError, zipfile.BadZipFile, EOFError) as error:
+        raise WeightsError(
+            f"{path} cannot be read as a weights file: {_reason(path, error)} Fetch or save it again; accepted are "
+            ".keras, .weights.h5 and .h5 files of Keras."
+        ) from error
+
+
+def _open(path: Path) -> h5py.File:
+    if not zipfile.is_zipfile(path):
+        return h5py.File(path, "r")
+    with zipfile.ZipFile(path) as archive:
+        if "model.weights.h5" not in archive.namelist():
+            raise WeightsError(
+                f"{path} is a zip file but not a .keras file: it has no model.weights.h5 inside."
+            )
+        return h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r")
+
+
+def _read(file: h5py.File, path: Path) -> StoredWeights:
+    group = file.get("model_weights", file)
+    if any(key.startswith("layer_names") for key in group.attrs):
+        return StoredWeights("layer", tuple(_legacy(group)))
+    if "layers" in file or "_layer_checkpoint_dependencies" in file:
+        return StoredWeights("own", tuple(_keras_3(file)))
+    raise WeightsError(
+        f"{path} is an HDF5 file without Keras weights: it holds {', '.join(list(file)[:5]) or 'nothing'}. "
+        "Accepted are .keras, .weights.h5 and .h5 files of Keras."
+    )
+
+
+def _legacy(group: h5py.Group) -> Iterator[StoredLayer]:
+    for name in _names(group, "layer_names"):
+        arrays = tuple(group[name][weight] for weight in _names(group[name], "weight_names"))
+        if arrays:
+            yield StoredLayer(name, arrays)
+
+
+def _names(group: h5py.Group, key: str) -> list[str]:
+    """Return an attribute that lists names; long lists are cut into `key0`, `key1`, …"""
+    parts = (
+        [key] if key in group.attrs else sorted((k for k in group.attrs if k.startswith(key)), key=_natural)
+    )
+    names = [name for part in parts for name in group.attrs[part]]
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+
+
+def _keras_3(file: h5py.File) -> Iterator[StoredLayer]:
+    found = []
+
+    def visit(place: str, item) -> None:
+        model_part = not place.startswith("optimizer")
+        if isinstance(item, h5py.Group) and place.rsplit("/", 1)[-1] == "vars" and len(item) and model_part:
+            found.append((place, item))
+
+    file.visititems(visit)
+    for place, item in sorted(found, key=lambda pair: _natural(pair[0])):
+        yield StoredLayer(_layer_name(place, item), tuple(item[key] for key in sorted(item, key=_natural)))
+
+
+def _layer_name(place: str, group: h5py.Group) -> str:
+    name = group.attrs.get("name")
+    return str(name) if name is not None else place.removesuffix("/vars").removeprefix("layers/")
+
+
+def _natural(text: str) -> list:
+    """Sort key with `conv2d_2` before `conv2d_10`."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if path.stat().st_size == 0:
+        return "it is empty."
+    if "truncated" in str(error):
+        return f"it was cut off ({path.stat().st_size:,} bytes are there)."
+    if "signature" in str(error):
+        return "it is not an HDF5 file (a web page or a pointer file, perhaps)."
+    return f"{error}."
+
+
+def read(array: h5py.Dataset) -> np.ndarray:
+    """Read one array into memory."""
+    return np.asarray(array)
