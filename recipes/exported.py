@@ -1,0 +1,84 @@
+"""Answers of an exported file about photos: names and resizing come with the file."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from kerasvision.data import Preprocessing
+from kerasvision.export import Runner, open_file, read_metadata
+from kerasvision.files import read_json
+from kerasvision.progress import say
+from kerasvision.recipes.predicting import Prediction, as_predictions, gather, probabilities
+
+
+@dataclass(frozen=True)
+class ExportedClassifier:
+    """An exported file, opened, with what belongs to it.
+
+    Attributes:
+        runner: uint8 images -> probabilities.
+        labels: names of the classes, in the order of the output; "class 0", … where the file has none.
+        preprocessing: how a photo becomes the input.
+    """
+
+    runner: Runner
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+
+    def predict(
+        self, images, *, top: int = 5, on_bad_file: Literal["raise", "skip"] = "raise"
+    ) -> list[Prediction]:
+        """Say what is on images, as `Run.predict` does.
+
+        Args:
+            images: paths, folders, patterns, arrays or PIL images.
+            top: how many classes for each image.
+            on_bad_file: `"raise"`, or `"skip"`: what cannot be read is reported and left out.
+
+        Raises:
+            BadImageError: an image cannot be read.
+            DataError: there are no images.
+        """
+        sources, names = gather(images)
+        answers, read = probabilities(
+            self.runner, self.preprocessing, sources, names, on_bad_file=on_bad_file
+        )
+        return as_predictions(answers, [names[i] for i in read], self.labels, top)
+
+
+def open_exported(file: str | os.PathLike) -> ExportedClassifier:
+    """Open an exported classifier: a `.tflite`, `.onnx` or `.keras` file, or the folder of a SavedModel.
+
+    Labels and preprocessing are read from the metadata inside a TFLite file, otherwise from `labels.txt` and
+    `preprocessing.json` beside the file. What is missing is said.
+
+    Raises:
+        ExportError: it cannot be run.
+    """
+    runner = open_file(file)
+    labels, preprocessing = _inside(file) if runner.format == "tflite" else _beside(Path(file))
+    if preprocessing is None:
+        preprocessing = Preprocessing(runner.image_size)
+        say(f"{file} does not say how photos are resized. They are stretched to its size.")
+    if not labels:
+        count = runner(np.zeros((1, *runner.image_size, 3), np.uint8)).shape[1]
+        labels = tuple(f"class {i}" for i in range(count))
+        say(f"{file} does not name its classes. They are numbered.")
+    return ExportedClassifier(runner, tuple(labels), preprocessing)
+
+
+def _inside(file) -> tuple[tuple[str, ...], Preprocessing | None]:
+    metadata = read_metadata(file)
+    if metadata is None:
+        return (), None
+    settings = metadata.preprocessing
+    return metadata.labels, None if settings is None else Preprocessing.from_dict(settings)
+
+
+def _beside(file: Path) -> tuple[tuple[str, ...], Preprocessing | None]:
+    labels, settings = file.with_name("labels.txt"), file.with_name("preprocessing.json")
+    names = labels.read_text(encoding="utf-8").splitlines() if labels.is_file() else ()
+    return tuple(names), Preprocessing.from_dict(read_json(settings)) if settings.is_file() else None
