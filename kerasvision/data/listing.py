@@ -20,12 +20,14 @@ class Listing:
         images: paths relative to the folder, with `/`, sorted.
         folders: every folder below it, relative, sorted.
         others: number of files that are no images, by suffix.
+        other_files: the same files, relative, in the order found.
         repeated: links to folders that had been visited already, relative.
     """
 
     images: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     others: Counter = field(default_factory=Counter)
+    other_files: list[str] = field(default_factory=list)
     repeated: list[str] = field(default_factory=list)
 
     def found(self) -> str:
@@ -86,6 +88,7 @@ def _walk(root: Path, inside: str, visited: set[str], listing: Listing) -> Itera
                 yield name
             else:
                 listing.others[suffix] += 1
+                listing.other_files.append(name)
         elif entry.is_symlink():
             links.append(name)
         else:
