@@ -12,7 +12,7 @@ from kerasvision.data.decoding import IMAGE_SUFFIXES
 from kerasvision.data.listing import Listing, list_images
 from kerasvision.data.pixel_cache import DEFAULT_LIMIT
 from kerasvision.data.preprocessing import Preprocessing, Resize
-from kerasvision.data.reading import Found, open_cache, readable
+from kerasvision.data.reading import Found, check_mode, keep_readable, open_cache, report_skipped
 from kerasvision.data.vision_data import VisionData
 from kerasvision.errors import BadImageError, DataError
 from kerasvision.progress import say
@@ -83,37 +83,35 @@ def image_folder(
         DataError: the folder has no images, fewer than two classes, an empty class, …
         BadImageError: (when read) an image cannot be used; the message names the file.
     """
-    if on_bad_file not in ("raise", "skip"):
-        raise DataError(f'`on_bad_file` must be "raise" or "skip". Received: {on_bad_file!r}.')
+    check_mode(on_bad_file)
     preprocessing = Preprocessing(image_size, resize)
     root = Path(folder).expanduser()
     listing = list_images(root)
     layout = find_layout(root, listing)
-    found, skipped, notes = _label(root.absolute(), listing, layout, skip=on_bad_file == "skip")
+    check_class_names(layout.classes)
+    found, stray = _label(root.absolute(), listing, layout, skip=on_bad_file == "skip")
     store = open_cache(cache, found, preprocessing, cache_limit)
-    good, unreadable = np.arange(len(found.paths)), []
-    if on_bad_file == "skip":
-        good, unreadable = readable(found, preprocessing, store)
-    class_names, labels, more = _drop_empty(root, layout.classes, found.labels[good], on_bad_file == "skip")
-    notes += more
-    for line in (*notes, *_report(listing, skipped + unreadable)):
-        say(line)
+    kept = keep_readable(found, layout.classes, preprocessing, store, on_bad_file)
+    notes = (*_ignored(listing), *kept.notes)
+    for note in notes:
+        say(note)
+    report_skipped((*stray, *kept.skipped))
     return assemble(
-        sources=[found.paths[i] for i in good],
-        labels=labels,
-        names=[found.names[i] for i in good],
-        class_names=class_names,
+        sources=kept.found.paths,
+        labels=kept.found.labels,
+        names=kept.found.names,
+        class_names=kept.class_names,
         preprocessing=preprocessing,
         validation_fraction=validation_fraction,
         test_fraction=test_fraction,
-        given=found.splits[good] if found.splits is not None else None,
+        given=kept.found.splits,
         seed=seed,
         batch_size=batch_size,
         origin=str(root.absolute()),
-        skipped=skipped + unreadable,
+        skipped=(*stray, *kept.skipped),
         notes=notes,
         cache=store,
-        slots=good,
+        slots=kept.slots,
     )
 
 
@@ -167,8 +165,8 @@ def _classes_in_splits(root: Path, listing: Listing, splits: dict[str, str]) -> 
 
 def _label(
     root: Path, listing: Listing, layout: FolderLayout, skip: bool
-) -> tuple[Found, list[BadImageError], list[str]]:
-    """Give each image the class and split of its folder."""
+) -> tuple[Found, list[BadImageError]]:
+    """Give each image the class and split of its folder; return those that have none apart."""
     number = {name: i for i, name in enumerate(layout.classes)}
     depth = 1 if layout.splits else 0
     names, labels, splits, stray = [], [], [], []
@@ -193,37 +191,15 @@ def _label(
         labels=np.array(labels, np.int32),
         splits=np.array(splits) if layout.splits else None,
     )
-    notes = [f"{name} links to a folder that is read already; it was left out." for name in listing.repeated]
-    return found, [BadImageError(root / name, reason) for name in stray], notes
+    return found, [BadImageError(root / name, reason) for name in stray]
 
 
-def _drop_empty(
-    root: Path, classes: tuple[str, ...], labels: np.ndarray, skip: bool
-) -> tuple[tuple[str, ...], np.ndarray, list[str]]:
-    """Refuse classes without images, or leave them out and number the others anew."""
-    counts = np.bincount(labels, minlength=len(classes))
-    empty = [name for name, count in zip(classes, counts, strict=True) if not count]
-    if not empty:
-        return check_class_names(classes), labels, []
-    if not skip:
-        raise DataError(
-            f"Class folders in {root} without an image: {', '.join(empty)}. Add images, remove the folder, "
-            f'or leave the class out with on_bad_file="skip".'
-        )
-    kept = tuple(name for name, count in zip(classes, counts, strict=True) if count)
-    renumbered = np.cumsum(counts > 0)[labels] - 1
-    return check_class_names(kept), renumbered.astype(np.int32), [f"Left out, no image: {', '.join(empty)}."]
-
-
-def _report(listing: Listing, skipped: list[BadImageError]) -> list[str]:
-    lines = []
+def _ignored(listing: Listing) -> list[str]:
+    """Say what lies in the folder and is not used."""
+    lines = [f"{name} links to a folder that is read already; it was left out." for name in listing.repeated]
     if listing.others:
         kinds = ", ".join(
             f"{count} {suffix or 'no suffix'}" for suffix, count in listing.others.most_common(6)
         )
         lines.append(f"{listing.others.total()} files are not images and were ignored: {kinds}.")
-    if skipped:
-        lines.append(f"{len(skipped)} images were skipped:")
-        lines += [f"  {error}" for error in skipped[:10]]
-        lines += [f"  … and {len(skipped) - 10} more in `.skipped`"] if len(skipped) > 10 else []
     return lines

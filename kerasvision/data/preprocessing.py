@@ -61,7 +61,7 @@ class Preprocessing:
         try:
             return np.asarray(self._resize(picture))
         except (OSError, ValueError) as error:
-            shown = name or (os.fspath(source) if isinstance(source, str | os.PathLike) else "image")
+            shown = source if isinstance(source, str | os.PathLike) else name or "image"
             raise BadImageError(shown, f"cannot be resized to {self.image_size}: {error}") from error
 
     def _resize(self, picture: Image.Image) -> Image.Image:

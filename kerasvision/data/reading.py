@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,8 +11,8 @@ from kerasvision.data.loading import usable_cores
 from kerasvision.data.pixel_cache import PixelCache, pixel_cache
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.data.vision_data import source_facts
-from kerasvision.errors import BadImageError
-from kerasvision.progress import bar
+from kerasvision.errors import BadImageError, DataError
+from kerasvision.progress import bar, say
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,75 @@ class Found:
     names: Sequence[str]
     labels: np.ndarray
     splits: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is left once bad files and classes without an image are dealt with.
+
+    Args:
+        found: the images that stay.
+        class_names: the classes that stay.
+        slots: (N,) number of each image among all that were found: its place in the pixel cache.
+        skipped: the images that were left out.
+        notes: what else the user should know.
+    """
+
+    found: Found
+    class_names: tuple[str, ...]
+    slots: np.ndarray
+    skipped: tuple[BadImageError, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def keep_readable(
+    found: Found,
+    class_names: Sequence[str],
+    preprocessing: Preprocessing,
+    cache: PixelCache | None,
+    on_bad_file: str,
+) -> Kept:
+    """Return all images (`"raise"`), or those that can be read (`"skip"`, which reads all of them now).
+
+    Raises:
+        DataError: `on_bad_file` is neither, no image can be read, or (`"raise"`) a class has no image.
+    """
+    check_mode(on_bad_file)
+    everything = np.arange(len(found.paths))
+    if on_bad_file == "raise":
+        empty = _empty(class_names, found.labels)
+        if empty:
+            raise DataError(
+                f"Classes without an image: {', '.join(empty)}. Add images, remove the class, or leave it "
+                f'out with on_bad_file="skip".'
+            )
+        return Kept(found, tuple(class_names), everything)
+    good, bad = readable(found, preprocessing, cache)
+    if not len(good):
+        raise DataError(f"None of the {len(everything)} images can be read, for example {bad[0]}.")
+    kept = Found(
+        paths=[found.paths[i] for i in good],
+        names=[found.names[i] for i in good],
+        labels=found.labels[good],
+        splits=found.splits[good] if found.splits is not None else None,
+    )
+    return _without_empty_classes(Kept(kept, tuple(class_names), good, tuple(bad)))
+
+
+def check_mode(on_bad_file: str) -> None:
+    """Refuse anything but `"raise"` and `"skip"`."""
+    if on_bad_file not in ("raise", "skip"):
+        raise DataError(f'`on_bad_file` must be "raise" or "skip". Received: {on_bad_file!r}.')
+
+
+def report_skipped(skipped: Sequence[BadImageError], most: int = 10) -> None:
+    """Print which images were left out."""
+    if skipped:
+        say(f"{len(skipped)} images were skipped:")
+    for error in skipped[:most]:
+        say(f"  {error}")
+    if len(skipped) > most:
+        say(f"  … and {len(skipped) - most} more, all in `.skipped`")
 
 
 def open_cache(
@@ -79,3 +148,22 @@ def readable(
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return np.array(good, np.int64), bad
+
+
+def _without_empty_classes(kept: Kept) -> Kept:
+    empty = _empty(kept.class_names, kept.found.labels)
+    if not empty:
+        return kept
+    names = tuple(name for name in kept.class_names if name not in empty)
+    renumbered = np.cumsum([name not in empty for name in kept.class_names]) - 1
+    return replace(
+        kept,
+        found=replace(kept.found, labels=renumbered[kept.found.labels].astype(np.int32)),
+        class_names=names,
+        notes=(*kept.notes, f"Classes left out, as they have no image: {', '.join(empty)}."),
+    )
+
+
+def _empty(class_names: Sequence[str], labels: np.ndarray) -> list[str]:
+    counts = np.bincount(labels, minlength=len(class_names))
+    return [name for name, count in zip(class_names, counts, strict=True) if not count]

@@ -1,0 +1,269 @@
+"""Data sets of tensorflow-datasets as a `VisionData`."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kerasvision.data.assembling import assemble
+from kerasvision.data.in_memory import NumberedNames
+from kerasvision.data.pixel_cache import DEFAULT_LIMIT, cache_home, pixel_cache
+from kerasvision.data.preprocessing import Preprocessing, Resize
+from kerasvision.data.vision_data import SPLITS, VisionData
+from kerasvision.errors import DataError
+from kerasvision.files import explain_os_error, make_folder, read_json, write_json
+from kerasvision.progress import bar
+
+_USUAL = {"train": ("train",), "validation": ("validation", "val", "dev"), "test": ("test",)}
+
+
+def from_tfds(
+    name: str,
+    *,
+    splits: Mapping[str, str] | None = None,
+    data_dir: str | os.PathLike | None = None,
+    download: bool = True,
+    image_key: str | None = None,
+    label_key: str | None = None,
+    image_size: int | tuple[int, int] = 224,
+    validation_fraction: float = 0.2,
+    test_fraction: float = 0.0,
+    seed: int = 0,
+    batch_size: int = 32,
+    resize: Resize = "stretch",
+    cache: bool | str | os.PathLike = "auto",
+    cache_limit: int = DEFAULT_LIMIT,
+) -> VisionData:
+    """Use a classification data set of tensorflow-datasets, as its encoded images.
+
+    The images are copied once, still encoded, into one file in the cache folder, from which any of them
+    can be read by number; memory stays flat however many there are.
+
+    Args:
+        name: as for `tfds.builder`, for example `"tf_flowers"` or `"imagenette/160px:1.*.*"`.
+        splits: "train", "validation", "test" -> split of the data set, such as `"train[:80%]"`. By default
+            those of the same names; a validation split that is not there is cut from training.
+        data_dir: where tensorflow-datasets keeps its data.
+        download: whether to download and prepare what is not there.
+        image_key: feature that holds the image; by default the only `Image`.
+        label_key: feature that holds the class; by default the only `ClassLabel`.
+        image_size: (height, width) in pixels, or one number.
+        validation_fraction: share for validation, in [0, 1), if there is no such split.
+        test_fraction: share for the test split, in [0, 1), if there is no such split.
+        seed: of the splits and of the order of training images.
+        batch_size: images in a batch.
+        resize: as for `Preprocessing`.
+        cache: of decoded pixels, as for `image_folder`.
+        cache_limit: as for `image_folder`.
+
+    Returns:
+        A `VisionData` whose class names are those of the data set.
+
+    Raises:
+        DataError: no such data set or split, not prepared and `download=False`, or no single image and
+            class feature.
+    """
+    preprocessing = Preprocessing(image_size, resize)
+    builder = _builder(name, data_dir, download)
+    image_key = _feature(builder, image_key, "Image", "image_key")
+    label_key = _feature(builder, label_key, "ClassLabel", "label_key")
+    chosen = _choose(builder, splits)
+    home = cache_home() if cache in (True, False, "auto") else Path(cache)
+    packed = {
+        part: _packed(builder, split, image_key, label_key, home / "packed") for part, split in chosen.items()
+    }
+    sources = _Joined([images for images, _ in packed.values()])
+    labels = np.concatenate([labels for _, labels in packed.values()])
+    given = np.repeat(list(packed), [len(labels) for _, labels in packed.values()])
+    store = pixel_cache(
+        cache,
+        facts=[sources.fingerprint()],
+        count=len(sources),
+        preprocessing=preprocessing,
+        encoded_bytes=sum(images.size for images, _ in packed.values()),
+        limit=cache_limit,
+    )
+    return assemble(
+        sources=sources,
+        labels=labels,
+        names=NumberedNames(builder.info.full_name, len(sources)),
+        class_names=builder.info.features[label_key].names,
+        preprocessing=preprocessing,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        given=given,
+        seed=seed,
+        batch_size=batch_size,
+        origin=f"tensorflow-datasets {builder.info.full_name}",
+        cache=store,
+    )
+
+
+class PackedImages(Sequence):
+    """Encoded images in one file, read by number.
+
+    Args:
+        file: the images, one behind the other.
+        offsets: (N + 1,) int64, where each begins.
+        digest: of what is in the file.
+    """
+
+    def __init__(self, file: str | os.PathLike, offsets: np.ndarray, digest: str):
+        """Point at the file; it is opened on first use."""
+        self.file, self.offsets, self.digest = Path(file), offsets, digest
+        self.size = int(offsets[-1])
+        self._lock, self._handle = threading.Lock(), None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> bytes:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        start, end = int(self.offsets[index]), int(self.offsets[index + 1])
+        return os.pread(self._open(), end - start, start)
+
+    def fingerprint(self) -> str:
+        """Return what tells these images from others."""
+        return self.digest
+
+    def _open(self) -> int:
+        with self._lock:
+            if self._handle is None:
+                self._handle = os.open(self.file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            return self._handle
+
+    def __getstate__(self):
+        return {"file": self.file, "offsets": self.offsets, "digest": self.digest}
+
+    def __setstate__(self, state):
+        self.__init__(**state)
+
+    def __del__(self):
+        if getattr(self, "_handle", None) is not None:
+            os.close(self._handle)
+
+
+class _Joined(Sequence):
+    """Several sequences of packed images in a row."""
+
+    def __init__(self, parts: Sequence[PackedImages]):
+        self.parts = parts
+        self.ends = np.cumsum([len(part) for part in parts])
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def __getitem__(self, index: int) -> bytes:
+        part = int(np.searchsorted(self.ends, index, side="right"))
+        if index < 0 or part == len(self.parts):
+            raise IndexError(index)
+        return self.parts[part][index - int(self.ends[part]) + len(self.parts[part])]
+
+    def fingerprint(self) -> str:
+        return " ".join(part.fingerprint() for part in self.parts)
+
+
+def _builder(name: str, data_dir: str | os.PathLike | None, download: bool):
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except tfds.core.registered.DatasetNotFoundError as error:
+        raise DataError(f"`name` {name!r} is no data set of tensorflow-datasets: {error}") from None
+    if not builder.info.splits:
+        if not download:
+            raise DataError(
+                f"{name} is not prepared in {builder.data_dir}. Pass download=True, or the right `data_dir`."
+            )
+        builder.download_and_prepare()
+    return builder
+
+
+def _feature(builder, key: str | None, kind: str, argument: str) -> str:
+    features = builder.info.features
+    fitting = [name for name, feature in features.items() if type(feature).__name__ == kind]
+    if key in fitting or (key is None and len(fitting) == 1):
+        return key or fitting[0]
+    raise DataError(
+        f"`{argument}` must name a feature of type {kind} in {builder.info.full_name}. It has: "
+        f"{', '.join(fitting) or 'none'} (all features: {', '.join(features)}). Received: {key!r}."
+    )
+
+
+def _choose(builder, splits: Mapping[str, str] | None) -> dict[str, str]:
+    there = builder.info.splits
+    if splits is None:
+        splits = {part: name for part, names in _USUAL.items() for name in names if name in there}
+    wrong = [part for part in splits if part not in SPLITS]
+    if wrong or "train" not in splits:
+        raise DataError(
+            f"`splits` must be a mapping from train, validation or test to splits of the data set, with "
+            f"train among them. Received: {dict(splits)}. {builder.info.full_name} has: {', '.join(there)}."
+        )
+    for part, split in splits.items():
+        try:
+            count = there[split].num_examples
+        except (KeyError, ValueError, AssertionError) as error:
+            raise DataError(
+                f"`splits` asks for {split!r} as {part}, which is no split of {builder.info.full_name}. It "
+                f"has: {', '.join(there)}; a part is written as in 'train[:80%]'. ({error})"
+            ) from None
+        if not count:
+            raise DataError(f"The split {split!r} of {builder.info.full_name} is empty. Choose another.")
+    return {part: splits[part] for part in SPLITS if part in splits}
+
+
+def _packed(
+    builder, split: str, image_key: str, label_key: str, home: Path
+) -> tuple[PackedImages, np.ndarray]:
+    """Return the images and labels of a split, packed on first use."""
+    facts = f"{builder.info.full_name} {builder.data_dir} {split} {image_key} {label_key}"
+    count = builder.info.splits[split].num_examples
+    folder = home / hashlib.sha256(f"{facts} {count} {builder.info.dataset_size}".encode()).hexdigest()[:32]
+    if not (folder / "index.json").exists():
+        _pack(builder, split, image_key, label_key, make_folder(folder), count)
+    index = read_json(folder / "index.json")
+    with np.load(folder / index["table"]) as table:
+        offsets, labels = table["offsets"], table["labels"]
+    if labels.min() < 0:
+        raise DataError(
+            f"The split {split!r} of {builder.info.full_name} has images without a class (label -1). Pass "
+            f"`splits` without it."
+        )
+    return PackedImages(folder / index["images"], offsets, index["digest"]), labels
+
+
+def _pack(builder, split: str, image_key: str, label_key: str, folder: Path, count: int) -> None:
+    """Copy the encoded images into one file; `index.json` is written last and says that all is there."""
+    import tensorflow_datasets as tfds
+
+    dataset = builder.as_dataset(
+        split=split,
+        decoders={image_key: tfds.decode.SkipDecoding()},
+        read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        shuffle_files=False,
+    )
+    digest, lengths, labels = hashlib.sha256(), [], []
+    file = folder / f"images.{os.getpid()}"
+    try:
+        with open(file, "wb") as stream, bar(f"Packing {builder.info.full_name} {split}", count) as advance:
+            for example in tfds.as_numpy(dataset):
+                encoded = example[image_key]
+                stream.write(encoded)
+                digest.update(encoded)
+                lengths.append(len(encoded))
+                labels.append(int(example[label_key]))
+                advance()
+        table = file.with_suffix(f"{file.suffix}.npz")
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        np.savez(table, offsets=offsets, labels=np.array(labels, np.int32))
+    except OSError as error:
+        file.unlink(missing_ok=True)
+        raise explain_os_error(error, file) from error
+    digest.update(np.array(labels, np.int32).tobytes())
+    index = {"images": file.name, "table": table.name, "count": len(labels), "digest": digest.hexdigest()}
+    write_json(folder / "index.json", index)

@@ -1,0 +1,188 @@
+"""A CSV file of paths and labels as a `VisionData`."""
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from kerasvision.data.assembling import assemble
+from kerasvision.data.folders import SPLIT_FOLDERS
+from kerasvision.data.pixel_cache import DEFAULT_LIMIT
+from kerasvision.data.preprocessing import Preprocessing, Resize
+from kerasvision.data.reading import Found, check_mode, keep_readable, open_cache, report_skipped
+from kerasvision.data.vision_data import VisionData
+from kerasvision.errors import DataError
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class _Row:
+    line: int
+    path: str
+    label: str
+    split: str
+
+
+def image_csv(
+    file: str | os.PathLike,
+    *,
+    folder: str | os.PathLike | None = None,
+    path_column: str = "path",
+    label_column: str = "label",
+    split_column: str = "split",
+    image_size: int | tuple[int, int] = 224,
+    validation_fraction: float = 0.2,
+    test_fraction: float = 0.0,
+    seed: int = 0,
+    batch_size: int = 32,
+    resize: Resize = "stretch",
+    on_bad_file: Literal["raise", "skip"] = "raise",
+    cache: bool | str | os.PathLike = "auto",
+    cache_limit: int = DEFAULT_LIMIT,
+) -> VisionData:
+    """Read photos that a CSV file lists, one a line, with a header: `path,label` and, if wanted, `split`.
+
+    Args:
+        file: UTF-8, with commas, semicolons or tabs.
+        folder: what relative paths start from; by default the folder of the file.
+        path_column: name of the column with paths.
+        label_column: name of the column with class names.
+        split_column: name of the column with train, validation (val) or test; it may be missing.
+        image_size: (height, width) in pixels, or one number.
+        validation_fraction: share for validation, in [0, 1), where the file names no validation images.
+        test_fraction: share for the test split, in [0, 1), where the file names no test images.
+        seed: of the splits and of the order of training images.
+        batch_size: images in a batch.
+        resize: as for `Preprocessing`.
+        on_bad_file: `"raise"` or `"skip"`, as for `image_folder`.
+        cache: as for `image_folder`.
+        cache_limit: as for `image_folder`.
+
+    Returns:
+        A `VisionData` whose labels are numbered by the sorted class names.
+
+    Raises:
+        DataError: the file or a column is missing, a line has no label, a path has two labels, …
+        BadImageError: (when read) an image cannot be used; the message names the file.
+    """
+    check_mode(on_bad_file)
+    preprocessing = Preprocessing(image_size, resize)
+    table = Path(file).expanduser()
+    rows = _read(table, {"path": path_column, "label": label_column, "split": split_column})
+    root = Path(folder).expanduser().absolute() if folder is not None else table.absolute().parent
+    names = sorted({row.label for row in rows})
+    number = {name: i for i, name in enumerate(names)}
+    found = Found(
+        paths=[os.path.normpath(root / row.path) for row in rows],
+        names=[row.path for row in rows],
+        labels=np.array([number[row.label] for row in rows], np.int32),
+        splits=_splits(table, rows),
+    )
+    _check(table, rows, found)
+    store = open_cache(cache, found, preprocessing, cache_limit)
+    kept = keep_readable(found, names, preprocessing, store, on_bad_file)
+    report_skipped(kept.skipped)
+    return assemble(
+        sources=kept.found.paths,
+        labels=kept.found.labels,
+        names=kept.found.names,
+        class_names=kept.class_names,
+        preprocessing=preprocessing,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        given=kept.found.splits,
+        seed=seed,
+        batch_size=batch_size,
+        origin=str(table.absolute()),
+        skipped=kept.skipped,
+        notes=kept.notes,
+        cache=store,
+        slots=kept.slots,
+    )
+
+
+def _read(table: Path, columns: Mapping[str, str]) -> list[_Row]:
+    try:
+        with open(table, encoding="utf-8-sig", newline="") as stream:
+            text = stream.read()
+    except FileNotFoundError:
+        raise DataError(f"`file` {table} is not there. The working folder is {Path.cwd()}.") from None
+    except IsADirectoryError:
+        raise DataError(
+            f"`file` {table} is a folder. For a folder of class folders use `image_folder`."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"`file` {table} is not UTF-8 text ({error}). Save it as “CSV UTF-8”.") from None
+    lines = text.splitlines()
+    delimiter = max(",;\t", key=(lines[0] if lines else "").count)
+    reader = csv.DictReader(lines, delimiter=delimiter)
+    header = [name.strip() for name in reader.fieldnames or ()]
+    reader.fieldnames = header
+    for wanted in (columns["path"], columns["label"]):
+        if wanted not in header:
+            raise DataError(
+                f"`file` {table} has no column {wanted!r}. Its first line says: "
+                f"{', '.join(header) or 'nothing'}. Write a header `path,label`, or pass "
+                f"`path_column` and `label_column`."
+            )
+    rows = [_row(reader.line_num, values, columns) for values in reader]
+    if not rows:
+        raise DataError(f"`file` {table} lists no images: there is nothing below the header.")
+    for row in rows:
+        if not row.path or not row.label:
+            raise DataError(
+                f"{table}, line {row.line}: no {'path' if not row.path else 'label'}. Fill it in."
+            )
+    return rows
+
+
+def _row(line: int, values: Mapping, columns: Mapping[str, str]) -> _Row:
+    cell = {name: (values.get(column) or "").strip() for name, column in columns.items()}
+    return _Row(line, **cell)
+
+
+def _splits(table: Path, rows: Sequence[_Row]) -> np.ndarray | None:
+    if not any(row.split for row in rows):
+        return None
+    for row in rows:
+        if row.split.lower() not in SPLIT_FOLDERS:
+            raise DataError(
+                f"{table}, line {row.line}: the split must be train, validation or test. "
+                f"Received: {row.split!r}."
+            )
+    return np.array([SPLIT_FOLDERS[row.split.lower()] for row in rows])
+
+
+def _check(table: Path, rows: Sequence[_Row], found: Found) -> None:
+    first: dict[str, _Row] = {}
+    for path, row in zip(found.paths, rows, strict=True):
+        other = first.setdefault(path, row)
+        if other is not row:
+            raise DataError(
+                f"{table}, lines {other.line} and {row.line}: {row.path} is listed twice, as {other.label!r} "
+                f"and {row.label!r}. Keep one line."
+            )
+    if found.splits is not None:
+        _check_splits(table, rows, found.splits)
+    missing = [path for path in found.paths if not os.path.lexists(path)]
+    if len(missing) == len(rows):
+        raise DataError(
+            f"None of the {len(rows)} images in {table} is there, for example {missing[0]}. Pass `folder`, "
+            f"what relative paths start from."
+        )
+
+
+def _check_splits(table: Path, rows: Sequence[_Row], splits: np.ndarray) -> None:
+    trained = {row.label for row, split in zip(rows, splits, strict=True) if split == "train"}
+    extra = sorted({row.label for row in rows} - trained)
+    if extra:
+        more = ", …" if len(extra) > _SHOWN else ""
+        raise DataError(
+            f"{table} has classes without a training image: {', '.join(extra[:_SHOWN])}{more}. A model "
+            f"cannot learn them. Add training images, or remove these lines."
+        )
