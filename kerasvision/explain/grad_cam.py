@@ -75,7 +75,7 @@ def _heat(model: keras.Model, target, images: np.ndarray, classes: np.ndarray) -
 
 
 def _run(model: keras.Model, target, x):
-    """Run a graph on images; return the feature maps, the logits, and a tape that recorded what lies between."""
+    """Run a graph; return the feature maps, the logits, and a tape that recorded what lies between."""
     import tensorflow as tf
 
     # Nothing is watched before the feature maps exist, so the tape holds only what comes after them.

@@ -46,7 +46,7 @@ def image_input(
     if input_tensor is not None:
         if not keras.backend.is_keras_tensor(input_tensor) or len(input_tensor.shape) != 4:
             raise ValueError(
-                "`input_tensor` must be a Keras tensor (batch, height, width, channels), as keras.Input makes. "
+                "`input_tensor` must be a Keras tensor (batch, height, width, channels) from keras.Input. "
                 f"Received: {input_tensor!r}."
             )
         check_size(input_tensor.shape[1:3], minimum, "input_tensor")

@@ -51,9 +51,9 @@ def stages(model: keras.Model) -> list[list[str]]:
         model: flat functional model of one image input.
 
     Returns:
-        Layer names: one list for each stride, in the order of the graph, so that the last N lists are the last
-        N stages. What follows the last feature map (pooling, dropout, Dense) makes a last list of its own; it
-        is empty for a network without a head.
+        Layer names: one list for each stride, in the order of the graph, and a last list with what follows
+        the last feature map (pooling, dropout, Dense), empty for a network without a head. To unfreeze the
+        last N stages and the head, unfreeze the last N + 1 lists.
 
     Raises:
         ValueError: the model has others nested inside, or is not functional.
@@ -80,13 +80,14 @@ def stages(model: keras.Model) -> list[list[str]]:
 def last_maps(model: keras.Model) -> dict:
     """Return stride -> the last feature map (a tensor of the graph) at that stride.
 
-    Preferred is a map through which everything after it passes; where a network has none at some stride (cells
-    that reach back over others), it is the last map there.
+    Preferred is a map through which everything after it passes; where a network has none at some stride
+    (cells that reach back over others), it is the last map there.
     """
     strides, uses = _strides(model), Counter()
     for node in graph.nodes(model):
         uses.update(map(id, node.input_tensors))
-    open_maps, any_map, through = Counter(), {}, {}
+    open_maps = Counter({id(tensor): uses[id(tensor)] for tensor in graph.functional(model).inputs})
+    any_map, through = {}, {}
     for node in graph.nodes(model):
         open_maps.subtract(map(id, node.input_tensors))
         for tensor in node.output_tensors:
@@ -129,7 +130,7 @@ def _stride(operation, source, output, strides: dict) -> int | None:
 
 
 def _by_sides(stride: int, before: int | None, after: int | None) -> int | None:
-    """Guess the stride after an operation that we do not know (a slice, a resize) from the sides of the maps."""
+    """Guess the stride after an operation that we do not know (a slice, a resize) from the maps' sides."""
     if not before or not after or after == 1:
         return None
     if after > before:

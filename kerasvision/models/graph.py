@@ -24,7 +24,8 @@ def functional(model: keras.Model) -> keras.Model:
     if isinstance(model, keras.Sequential):
         if not model.built:
             raise ValueError(
-                f"`model` {model.name!r} is a Sequential without an input shape. Start it with keras.Input(...)."
+                f"`model` {model.name!r} is a Sequential without an input shape. "
+                "Start it with keras.Input(...)."
             )
         return model._functional
     if not hasattr(model, "_nodes_by_depth"):
@@ -74,7 +75,7 @@ def replay(model: keras.Model, known: dict, call: Replayer | None = None, flatte
         model: functional model.
         known: `id` of a tensor of the graph -> tensor to use in its place, for the inputs, or for tensors in
             the middle (what they do not reach is left out).
-        call: `call(operation, args, kwargs, node)` returns the outputs of a node; default: call the operation.
+        call: `call(operation, args, kwargs, node)` returns the outputs of a node; default: calls it.
         flatten: replay the insides of nested models too, so that the result is one flat graph.
 
     Returns:

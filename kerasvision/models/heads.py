@@ -11,6 +11,7 @@ from kerasvision.models.building import POOLING, check_backend, check_size
 from kerasvision.models.loading import load_weights
 from kerasvision.models.preprocessing import MODES, preprocess
 from kerasvision.models.registry import entry
+from kerasvision.models.table import TOP_LAYERS
 
 
 def classifier(
@@ -34,7 +35,7 @@ def classifier(
         classes: number of classes.
         image_size: side in pixels, or (height, width).
         weights: of the backbone: `None` (random, or those your own backbone has), `"imagenet"`, or a file. A
-            file of a whole classifier is fine: its layer `predictions` is left out.
+            file of a whole classifier is fine: its top is left out.
         pooling: `"avg"` or `"max"`.
         dropout: fraction of features dropped in training.
         preprocessing: what your own backbone expects of pixels: `"included"` (raw RGB), `"tf"` ([-1, 1]),
@@ -111,14 +112,14 @@ def _named(model: str, image, preprocessing, weights, options: dict):
     known = entry(model)
     if preprocessing not in (None, known.preprocessing):
         raise ValueError(
-            f"`preprocessing` of {known.name} is {known.preprocessing!r}, as its weights expect; leave it out. "
-            f"Received: {preprocessing!r}."
+            f"`preprocessing` of {known.name} is {known.preprocessing!r}, as its weights expect. "
+            f"Received: {preprocessing!r}. Leave it out."
         )
     check_size(image.shape[1:3], known.minimum_size, "image_size")
     pixels = preprocess(image, known.preprocessing)
     if weights is not None and weights != "imagenet":
         backbone = known.builder(include_top=False, input_tensor=pixels, **options)
-        load_weights(backbone, weights, ignore=("predictions",))
+        load_weights(backbone, weights, ignore=known.top_layers)
     else:
         backbone = known.builder(include_top=False, input_tensor=pixels, weights=weights, **options)
     return backbone.outputs[0]
@@ -130,7 +131,7 @@ def _own(model: keras.Model, image, preprocessing, weights, options: dict):
         raise ValueError(f"With a keras.Model as `model` there is no builder to take {sorted(options)}.")
     if preprocessing is None:
         raise ValueError(
-            "`preprocessing` must be stated for your own backbone: 'included' if it takes raw RGB in [0, 255], "
+            "`preprocessing` must be stated for your own backbone: 'included' if it takes raw RGB, "
             f"else one of {', '.join(map(repr, MODES))}."
         )
     if weights == "imagenet":
@@ -139,12 +140,12 @@ def _own(model: keras.Model, image, preprocessing, weights, options: dict):
         )
     copy = graph.copy(model)
     if weights is not None:
-        load_weights(copy, weights, ignore=("predictions",))
+        load_weights(copy, weights, ignore=TOP_LAYERS)
     inputs, outputs = copy.inputs, copy.outputs
     if len(inputs) != 1 or len(outputs) != 1 or len(outputs[0].shape) != 4:
         raise ValueError(
-            f"`model` must have one image input and one output (batch, height, width, channels). {model.name!r} has "
-            f"{len(inputs)} inputs and outputs of shape {[tensor.shape for tensor in outputs]}. "
+            "`model` must have one image input and one output (batch, height, width, channels). "
+            f"{model.name!r} has {len(inputs)} inputs and outputs of {[tensor.shape for tensor in outputs]}. "
             "Leave its pooling and its head out (include_top=False, pooling=None)."
         )
     _check_accepts(inputs[0].shape, image.shape)

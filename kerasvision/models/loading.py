@@ -1,6 +1,8 @@
 """Get weights into a model: from a file, checked in full before anything is changed, or from Keras' cache."""
 
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +34,7 @@ class _Slot:
     """A layer of the model that weights go into."""
 
     name: str
+    place: str
     variables: tuple
 
     @property
@@ -42,7 +45,9 @@ class _Slot:
 def load_weights(model: keras.Model, path: str | os.PathLike, *, ignore: Sequence[str] = ()) -> LoadedWeights:
     """Load a weights file, after checking that all of it fits.
 
-    Layers are matched by name; where the names differ throughout (Keras numbers them), in order.
+    Layers are matched by name; where Keras numbered the layers, so that names differ, by kind and number, or
+    in order. Every layer of the model must be in the file, with its shapes, and every layer of the file in
+    the model.
 
     Args:
         model: built model; it stays unchanged if there is an error.
@@ -91,41 +96,85 @@ def fetch(network: str, download: tuple[str, str, str] | None) -> Path:
 
 @contextmanager
 def explain_download(network: str, file: str | None = None) -> Iterator[None]:
-    """Turn what goes wrong with Keras' download into a `WeightsError` that says what to do."""
+    """Turn what goes wrong with Keras' download into a `WeightsError` that says what to do.
+
+    Args:
+        network: name for messages.
+        file: name of the weights file; default the one that Keras' error names.
+    """
     folder = Path(keras.config.keras_home()) / "models"
     try:
         yield
     except WeightsError:
         raise
-    except Exception as error:
-        # Keras raises a bare Exception with the URL for a failed download, an OSError for a damaged file.
-        download_failed = type(error) is Exception or isinstance(error, OSError) or "corrupted" in str(error)
-        if not download_failed:
-            raise
+    except OSError as error:
         raise WeightsError(
-            f"The ImageNet weights of {network} cannot be fetched: {error}\n"
-            f"Put the file {file or 'that is named there'} into {folder} by hand (KERAS_HOME sets the folder "
-            "above it), or use weights=None, or weights=<a local file>."
+            f"The ImageNet weights of {network} in {folder} cannot be used: {error}\n"
+            f"Delete {file or 'the file'} there and call again, or use weights=None or weights=<a file>."
+        ) from error
+    except Exception as error:
+        # Keras raises a bare Exception for a failed download and a ValueError for a wrong checksum; any other
+        # error is about the arguments.
+        if type(error) is not Exception and "corrupted" not in str(error):
+            raise
+        named = re.search(r"https?://\S*/([^/\s:]+)", str(error))
+        raise WeightsError(
+            f"The ImageNet weights of {network} cannot be downloaded: {error}\n"
+            f"Put the file {file or (named and named[1]) or ''} into {folder} by hand (KERAS_HOME sets the "
+            "folder above), or use weights=None or weights=<a file>."
         ) from error
 
 
 def _slots(model: keras.Model, grouping: str) -> list[_Slot]:
+    """Return the layers of a model that have weights, in the grouping and order of a file format."""
+    places = _places(model)
     if grouping == "layer":
         groups = [(layer, layer.trainable_weights + layer.non_trainable_weights) for layer in model.layers]
     else:
         inner = model._flatten_layers(include_self=False)
         groups = [(layer, layer._trainable_variables + layer._non_trainable_variables) for layer in inner]
-    return [_Slot(layer.name, tuple(variables)) for layer, variables in groups if variables]
+    return [
+        _Slot(layer.name, places.get(id(layer), ""), tuple(variables))
+        for layer, variables in groups
+        if variables
+    ]
+
+
+def _places(model: keras.Model) -> dict[int, str]:
+    """Return `id` of a layer -> its place in a `.weights.h5` file: its class in snake case, numbered."""
+    counts, places = Counter(), {}
+    for layer in model.layers:
+        kind = re.sub(
+            r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", type(layer).__name__)
+        )
+        kind = kind.lower()
+        places[id(layer)] = f"{kind}_{counts[kind]}" if counts[kind] else kind
+        counts[kind] += 1
+    return places
 
 
 def _match(slots: list[_Slot], stored: Sequence[StoredLayer], ignore: set[str]):
-    """Return pairs of slot and stored layer, and the stored layers that have no slot."""
-    by_name = {layer.name: layer for layer in stored}
-    pairs = [(slot, by_name[slot.name]) for slot in slots if slot.name in by_name]
-    if not pairs and len(slots) == len(stored):
-        return list(zip(slots, stored, strict=True)), []
-    used = {slot.name for slot, _ in pairs} | ignore
-    return pairs, [layer for layer in stored if layer.name not in used]
+    """Return pairs of slot and stored layer, and the stored layers that have no slot.
+
+    By name; or by place, or by order, where Keras numbered the layers (`conv2d_7`) and only these fit.
+    """
+    by_name = _pair(slots, stored, ignore, "name")
+    if _fits(slots, *by_name):
+        return by_name
+    by_place = _pair(slots, stored, ignore, "place")
+    by_order = (list(zip(slots, stored, strict=False)), list(stored[len(slots) :]))
+    return next((match for match in (by_place, by_order) if _fits(slots, *match)), by_name)
+
+
+def _pair(slots: list[_Slot], stored: Sequence[StoredLayer], ignore: set[str], key: str):
+    known = {getattr(layer, key): layer for layer in stored}
+    pairs = [(slot, known[getattr(slot, key)]) for slot in slots if getattr(slot, key) in known]
+    used = {id(layer) for _, layer in pairs}
+    return pairs, [layer for layer in stored if id(layer) not in used and layer.name not in ignore]
+
+
+def _fits(slots: list[_Slot], pairs, extra: Sequence[StoredLayer]) -> bool:
+    return not _problems(slots, pairs, extra)
 
 
 def _problems(slots: list[_Slot], pairs, extra: Sequence[StoredLayer]) -> list[str]:

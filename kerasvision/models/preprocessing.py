@@ -1,4 +1,4 @@
-"""From raw RGB in [0, 255] to what a network expects, as Keras layers, so that it is part of every exported file."""
+"""From raw RGB in [0, 255] to what a network expects, as layers, so that it is in every exported file."""
 
 import keras
 from keras import layers

@@ -26,7 +26,7 @@ VARIANTS = {
 
 
 def bottleneck(x, filters: int, *, stride: int, project: bool, name: str):
-    """Add a residual branch of 1x1, 3x3 and 1x1 convolutions: (h, w, c) -> (h/stride, w/stride, 4*filters)."""
+    """Add a branch of 1x1, 3x3 and 1x1 convolutions: (h, w, c) -> (h/stride, w/stride, 4*filters)."""
     shortcut = x
     if project:
         shortcut = conv(4 * filters, 1, strides=stride, name=f"{name}_0_conv")(x)

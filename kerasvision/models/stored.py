@@ -24,11 +24,13 @@ class StoredLayer:
     """The arrays of one layer in a file.
 
     Attributes:
-        name: name of the layer; its place in the file where the format has none.
+        name: name of the layer; its place where the file has no names.
+        place: where it is in a `.weights.h5` file (`conv2d_3`); empty for legacy files.
         arrays: datasets with `.shape`; `numpy.asarray` reads one.
     """
 
     name: str
+    place: str
     arrays: tuple[h5py.Dataset, ...]
 
     @property
@@ -63,10 +65,10 @@ def open_weights(path: str | os.PathLike) -> Iterator[StoredWeights]:
     try:
         with _open(path) as file:
             yield _read(file, path)
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise WeightsError(
-            f"{path} cannot be read as a weights file: {_reason(path, error)} Fetch or save it again; accepted are "
-            ".keras, .weights.h5 and .h5 files of Keras."
+            f"{path} cannot be read as a weights file: {_reason(path, error)} "
+            "Fetch or save it again; accepted are .keras, .weights.h5 and .h5 files of Keras."
         ) from error
 
 
@@ -97,11 +99,11 @@ def _legacy(group: h5py.Group) -> Iterator[StoredLayer]:
     for name in _names(group, "layer_names"):
         arrays = tuple(group[name][weight] for weight in _names(group[name], "weight_names"))
         if arrays:
-            yield StoredLayer(name, arrays)
+            yield StoredLayer(name, "", arrays)
 
 
 def _names(group: h5py.Group, key: str) -> list[str]:
-    """Return an attribute that lists names; long lists are cut into `key0`, `key1`, …"""
+    """Return an attribute that lists names; long lists are cut into `key0`, `key1` and so on."""
     parts = (
         [key] if key in group.attrs else sorted((k for k in group.attrs if k.startswith(key)), key=_natural)
     )
@@ -118,13 +120,10 @@ def _keras_3(file: h5py.File) -> Iterator[StoredLayer]:
             found.append((place, item))
 
     file.visititems(visit)
-    for place, item in sorted(found, key=lambda pair: _natural(pair[0])):
-        yield StoredLayer(_layer_name(place, item), tuple(item[key] for key in sorted(item, key=_natural)))
-
-
-def _layer_name(place: str, group: h5py.Group) -> str:
-    name = group.attrs.get("name")
-    return str(name) if name is not None else place.removesuffix("/vars").removeprefix("layers/")
+    for path, item in sorted(found, key=lambda pair: _natural(pair[0])):
+        place = path.removesuffix("/vars").removeprefix("layers/")
+        arrays = tuple(item[key] for key in sorted(item, key=_natural))
+        yield StoredLayer(str(item.attrs.get("name", place)), place, arrays)
 
 
 def _natural(text: str) -> list:
@@ -137,6 +136,10 @@ def _reason(path: Path, error: Exception) -> str:
         return "it is empty."
     if "truncated" in str(error):
         return f"it was cut off ({path.stat().st_size:,} bytes are there)."
+    with open(path, "rb") as file:
+        start = file.read(4)
+    if start == b"PK\x03\x04":
+        return "it was cut off, or is not a .keras file."
     if "signature" in str(error):
         return "it is not an HDF5 file (a web page or a pointer file, perhaps)."
     return f"{error}."

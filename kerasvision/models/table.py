@@ -10,6 +10,7 @@ from typing import Literal
 
 PreprocessingMode = Literal["caffe", "tf", "torch", "zero_one", "included"]
 
+TOP_LAYERS = ("predictions",)
 KERAS_PAGE = "https://keras.io/api/applications/"
 
 
@@ -31,6 +32,8 @@ class ModelEntry:
         top_1, top_5: published ImageNet accuracy in percent, or `None`.
         accuracy_source: where these two figures come from.
         weights: names of weights that exist, besides `None` and a file.
+        top_layers: layers with weights that only the network with its top has; a backbone leaves them out
+            of a file.
     """
 
     name: str
@@ -46,6 +49,7 @@ class ModelEntry:
     top_5: float | None = None
     accuracy_source: str | None = None
     weights: tuple[str, ...] = ()
+    top_layers: tuple[str, ...] = TOP_LAYERS
 
     @property
     def builder(self) -> Callable:
@@ -81,6 +85,7 @@ ENTRIES = (
         top_1=68.1,
         accuracy_source="the docstring of keras.applications.MobileNetV3Small",
         weights=("imagenet",),
+        top_layers=("conv_2", "logits", *TOP_LAYERS),
     ),
     ModelEntry(
         name="mobilenet_v3_large",
@@ -94,6 +99,7 @@ ENTRIES = (
         top_1=75.6,
         accuracy_source="the docstring of keras.applications.MobileNetV3Large",
         weights=("imagenet",),
+        top_layers=("conv_2", "logits", *TOP_LAYERS),
     ),
     ModelEntry(
         name="efficientnet_v2_b0",
