@@ -59,8 +59,8 @@ class Checkpoints:
         checkpoints refer to are kept too.
         """
         write_arrays(self.folder / f"{self.phase}-{step:08d}.npz", arrays, facts)
-        kept = self._files()[-2:]
-        for path in self._files()[:-2]:
+        kept = self.files()[-2:]
+        for path in self.files()[:-2]:
             path.unlink(missing_ok=True)
         wanted = {facts.get("best")} | {_best_of(path) for path in kept[:-1]}
         for path in self.folder.glob(f"{self.phase}-best-*.npz"):
@@ -82,7 +82,7 @@ class Checkpoints:
 
         A damaged one is reported and passed over. None: there is none, the phase begins anew.
         """
-        for path in reversed(self._files()):
+        for path in reversed(self.files()):
             try:
                 arrays, facts = read_arrays(path)
                 if facts.get("best"):
@@ -97,7 +97,8 @@ class Checkpoints:
         for path in self.folder.glob(f"{self.phase}-*.npz"):
             path.unlink(missing_ok=True)
 
-    def _files(self) -> list[Path]:
+    def files(self) -> list[Path]:
+        """Return the checkpoints, the newest last."""
         return sorted(self.folder.glob(f"{self.phase}-{'[0-9]' * 8}.npz"))
 
 

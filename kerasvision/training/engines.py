@@ -1,5 +1,6 @@
 """Run a backbone over many images by the fastest exact engine: LiteRT, or a TensorFlow graph."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -60,9 +61,10 @@ def choose_engine(model, images: int, engine: str = "auto") -> tuple[str, str]:
 
 
 def make_engine(model, images: int, engine: str = "auto") -> Engine:
-    """Prepare a model for running `images` images; see `choose_engine`."""
+    """Return an engine for running `images` images; it is prepared at its first call. See `choose_engine`."""
     name, why = choose_engine(model, images, engine)
-    return Engine(name, why, _litert_engine(model) if name == "litert" else _graph_engine(model))
+    prepare = functools.cache(lambda: _litert_engine(model) if name == "litert" else _graph_engine(model))
+    return Engine(name, why, lambda images: prepare()(images))
 
 
 def _litert_engine(model) -> Callable:

@@ -164,48 +164,53 @@ class Training:
 
     def run(self) -> Fitted:
         """Train, or go on; return when the best weights are in the model."""
-        self.resume()
+        self._resume()
         state, total = self.state, self.plan.epochs * self.steps_per_epoch
         if not state.history and not state.step and "validation" in self.data.splits:
-            self.end_epoch(trained=False)
+            self._end_epoch(trained=False)
         with bar(f"{self.plan.phase}: steps", total) as advance:
             advance(state.epoch * self.steps_per_epoch + state.step)
             while not state.done and state.epoch < self.plan.epochs:
-                self.train_epoch(advance)
-                self.end_epoch(trained=True)
-        self.take_best()
+                self._train_epoch(advance)
+                self._end_epoch(trained=True)
+        self._take_best()
         return Fitted(state.history, state.best_epoch, state.epoch < self.plan.epochs)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there are checkpoints to go on with."""
+        return bool(self.checkpoints and self.checkpoints.files())
 
     def rehearse(self) -> None:
         """Take one step on a real batch and undo it: what fails, fails now, and the graph is ready."""
-        kept = [(v, np.asarray(v)) for vs in self.variables().values() for v in vs]
+        kept = [(v, np.asarray(v)) for vs in self._variables().values() for v in vs]
         order = epoch_order(len(self.data.splits["train"].labels), seed=self.plan.seed, epoch=0)
-        self.one_step(next(iterate(self.data, "train", order, self.share)))
-        self.collect()
+        self._one_step(next(iterate(self.data, "train", order, self.share)))
+        self._collect()
         for variable, value in kept:
             variable.assign(value)
         self.state = _State()
         if self.average:
             self.average.updates = 0
 
-    def train_epoch(self, advance) -> None:
+    def _train_epoch(self, advance) -> None:
         state, count = self.state, len(self.data.splits["train"].labels)
         order = epoch_order(count, seed=self.plan.seed, epoch=state.epoch)
         started = time.monotonic() - state.seconds
         for batch in iterate(self.data, "train", order, self.share, start=state.step):
-            self.one_step(batch)
+            self._one_step(batch)
             state.seconds = time.monotonic() - started
             if len(self.pending) >= CHECK_EVERY or state.step == self.steps_per_epoch:
-                self.collect()
+                self._collect()
             if time.monotonic() - self.saved_at > self.plan.checkpoint_seconds:
-                self.save()
-            advance(1, self.note())
+                self._save()
+            advance(1, self._note())
 
-    def one_step(self, batch) -> None:
+    def _one_step(self, batch) -> None:
         state = self.state
         step = state.epoch * self.steps_per_epoch + state.step
-        self.seed_step(step)
-        rate = self.rate(step)
+        self._seed_step(step)
+        rate = self._rate(step)
         for group in self.groups:
             group.optimizer.learning_rate = rate * group.rate
         self.pending.append((state.step, rate, self.train_step(*place(self.strategy, batch))))
@@ -213,7 +218,7 @@ class Training:
             self.average.update()
         state.step += 1
 
-    def rate(self, step: int) -> float:
+    def _rate(self, step: int) -> float:
         plan, per_epoch = self.plan, self.steps_per_epoch
         return warmup_cosine(
             step,
@@ -222,23 +227,23 @@ class Training:
             warmup=round(plan.warmup_epochs * per_epoch),
         )
 
-    def seed_step(self, step: int) -> None:
+    def _seed_step(self, step: int) -> None:
         if self.augmentation is not None:
             self.augmentation.seed_step(step)
         for number, state in enumerate(self.dropout_seeds):
             seed = zlib.crc32(f"{self.plan.seed} {step} {number}".encode()) >> 1
             state.assign(np.array([seed, 0], dtype="int64").astype(state.dtype))
 
-    def collect(self) -> None:
+    def _collect(self) -> None:
         """Add up the pending steps and stop at a loss that is not finite."""
         for step, rate, sums in self.pending:
             values = np.asarray(sums, np.float64)
             if not np.isfinite(values[0]):
-                raise TrainingError(self.explain(values[0], step, rate))
+                raise TrainingError(self._explain(values[0], step, rate))
             self.state.sums = [a + float(b) for a, b in zip(self.state.sums, values, strict=True)]
         self.pending.clear()
 
-    def explain(self, value: float, step: int, rate: float) -> str:
+    def _explain(self, value: float, step: int, rate: float) -> str:
         kept = f" The checkpoint of before is in {self.checkpoints.folder}." if self.checkpoints else ""
         return (
             f"The loss became {value} in epoch {self.state.epoch + 1}, step {step + 1} of "
@@ -247,33 +252,33 @@ class Training:
             f"help, with `mixed_precision=False`.{kept}"
         )
 
-    def end_epoch(self, *, trained: bool) -> None:
+    def _end_epoch(self, *, trained: bool) -> None:
         state, started = self.state, time.monotonic()
         if self.average and trained:
             self.average.swap()
-        validation = self.validate()
+        validation = self._validate()
         score = [validation[1], -validation[0]] if validation else None
         better = score is None or state.best_score is None or score > state.best_score
         if trained:
-            self.count_epoch(validation, time.monotonic() - started)
+            self._count_epoch(validation, time.monotonic() - started)
         if better:
             state.best_score, state.best_epoch = score, state.epoch
-            state.best = self.keep_best()
+            state.best = self._keep_best()
         if self.average and trained:
             self.average.swap()
         patience = self.plan.patience
         state.done = (
             validation is not None and patience is not None and state.epoch - state.best_epoch >= patience
         )
-        self.save()
+        self._save()
 
-    def count_epoch(self, validation, seconds: float) -> None:
+    def _count_epoch(self, validation, seconds: float) -> None:
         state = self.state
         loss_sum, score_sum, weights = state.sums
         row = {
             "phase": self.plan.phase,
             "epoch": state.epoch + 1,
-            "learning_rate": self.rate(state.epoch * self.steps_per_epoch + state.step - 1),
+            "learning_rate": self._rate(state.epoch * self.steps_per_epoch + state.step - 1),
             "loss": loss_sum / weights,
             "accuracy": score_sum / weights,
             "val_loss": validation[0] if validation else None,
@@ -283,7 +288,7 @@ class Training:
         state.history.append(row)
         state.epoch, state.step, state.sums, state.seconds = state.epoch + 1, 0, [0.0, 0.0, 0.0], 0.0
 
-    def validate(self) -> tuple[float, float] | None:
+    def _validate(self) -> tuple[float, float] | None:
         if "validation" not in self.data.splits:
             return None
         total = np.zeros(3)
@@ -292,7 +297,7 @@ class Training:
             total += np.asarray(self.validation_step(*place(self.strategy, batch)), np.float64)
         return float(total[0] / total[2]), float(total[1] / total[2])
 
-    def note(self) -> str:
+    def _note(self) -> str:
         loss_sum, score_sum, weights = self.state.sums
         epoch = f"epoch {self.state.epoch + 1}/{self.plan.epochs}"
         return (
@@ -301,26 +306,26 @@ class Training:
 
     # Checkpoints
 
-    def variables(self) -> dict[str, list]:
+    def _variables(self) -> dict[str, list]:
         kept = {"model": self.model.weights, "scale": self.scale.variables}
         kept |= {f"optimizer{i}": group.optimizer.variables for i, group in enumerate(self.groups)}
         return kept | ({"average": self.average.weights} if self.average else {})
 
-    def save(self) -> None:
-        self.collect()
+    def _save(self) -> None:
+        self._collect()
         if self.average:
             self.state.average_updates = self.average.updates
         if self.checkpoints and _is_chief(self.strategy):
             step = self.state.epoch * self.steps_per_epoch + self.state.step
             arrays = {
                 f"{name}/{i:05d}": np.asarray(v)
-                for name, vs in self.variables().items()
+                for name, vs in self._variables().items()
                 for i, v in enumerate(vs)
             }
             self.checkpoints.save(step, arrays, asdict(self.state))
         self.saved_at = time.monotonic()
 
-    def keep_best(self) -> str | None:
+    def _keep_best(self) -> str | None:
         weights = {f"{i:05d}": np.asarray(w) for i, w in enumerate(self.model.weights)}
         if self.checkpoints is None:
             self.best_weights = weights
@@ -329,16 +334,16 @@ class Training:
             return self.checkpoints.save_best(self.state.best_epoch, weights, facts)
         return f"{self.plan.phase}-best-{self.state.best_epoch:05d}.npz" if self.checkpoints else None
 
-    def take_best(self) -> None:
+    def _take_best(self) -> None:
         weights = self.checkpoints.best(self.state.best) if self.checkpoints else self.best_weights
         _assign(self.model.weights, [weights[k] for k in sorted(weights)], "model")
 
-    def resume(self) -> None:
+    def _resume(self) -> None:
         found = self.checkpoints.newest() if self.checkpoints else None
         if found is None:
             return
         arrays, facts = found
-        for name, variables in self.variables().items():
+        for name, variables in self._variables().items():
             keys = sorted(k for k in arrays if k.startswith(f"{name}/"))
             _assign(variables, [arrays[k] for k in keys], name)
         self.state = _State(**facts)

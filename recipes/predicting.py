@@ -1,0 +1,164 @@
+"""Predict on files, folders, arrays and PIL images: decoded by threads while the engine runs."""
+
+import glob
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kerasvision.errors import BadImageError, DataError
+from kerasvision.progress import bar, say
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one image.
+
+    Attributes:
+        name: the file, or "image #3".
+        label: the most probable class.
+        probability: of that class, in [0, 1].
+        top: (class, probability) of the most probable classes, the first first.
+    """
+
+    name: str
+    label: str
+    probability: float
+    top: tuple[tuple[str, float], ...]
+
+    def __str__(self):
+        rest = ", ".join(f"{label} {probability:.1%}" for label, probability in self.top[1:])
+        return f"{self.name}: {self.label} {self.probability:.1%}" + (f" ({rest})" if rest else "")
+
+
+def gather(images) -> tuple[list, list[str]]:
+    """Return sources that can be read one by one, and their names.
+
+    Args:
+        images: a path of an image, a folder (its images, also in folders inside), a pattern with `*`, a
+            PIL image, encoded bytes, a uint8 array (h, w, 3) or (n, h, w, 3), or a sequence of these.
+
+    Raises:
+        DataError: nothing was found, or of a type that cannot be read.
+    """
+    sources, names = [], []
+    for source, name in _each(images):
+        sources.append(source)
+        names.append(name or f"image #{len(sources)}")
+    if not sources:
+        raise DataError(f"`images` holds no images. Received: {_short(images)}.")
+    return sources, names
+
+
+def _each(images) -> Iterable[tuple]:
+    if isinstance(images, str | os.PathLike):
+        yield from _files(os.fspath(images))
+    elif isinstance(images, bytes | bytearray):
+        yield bytes(images), None
+    elif isinstance(images, np.ndarray):
+        yield from ((image, None) for image in (images if images.ndim == 4 else [images]))
+    elif hasattr(images, "convert") and hasattr(images, "getexif"):
+        yield _from_pil(images), getattr(images, "filename", "") or None
+    elif isinstance(images, Iterable):
+        for image in images:
+            yield from _each(image)
+    else:
+        raise DataError(
+            "`images` must be paths, folders, patterns, arrays or PIL images. "
+            f"Received: {type(images).__name__}."
+        )
+
+
+def _files(path: str) -> list[tuple[str, str]]:
+    if os.path.isdir(path):
+        from kerasvision.data.listing import list_images
+
+        found = [os.path.join(path, name) for name in list_images(path).images]
+        if not found:
+            raise DataError(f"There are no images in {path}.")
+    elif os.path.exists(path):
+        found = [path]
+    elif glob.has_magic(path):
+        found = sorted(glob.glob(path, recursive=True))
+        if not found:
+            raise DataError(f"No file matches {path!r}. The pattern is taken from {Path.cwd()}.")
+    else:
+        raise BadImageError(path, "is not there")
+    return [(os.path.abspath(file), file) for file in found if not os.path.isdir(file)]
+
+
+def _from_pil(image) -> np.ndarray:
+    from PIL import ImageOps
+
+    return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def _short(value) -> str:
+    text = repr(value)
+    return text if len(text) < 80 else text[:77] + "..."
+
+
+def probabilities(
+    run, preprocessing, sources: Sequence, names: Sequence[str], *, on_bad_file: str = "raise"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities (n, classes) of the sources that can be read, and their indices (n,).
+
+    Args:
+        run: a function from (b, h, w, 3) uint8 to (b, classes).
+        preprocessing: how to read a source.
+        sources: paths, bytes or uint8 arrays.
+        names: for errors.
+        on_bad_file: `"raise"`, or `"skip"`: what cannot be read is reported and left out.
+
+    Raises:
+        BadImageError: an image cannot be read.
+    """
+    from kerasvision.data.loading import iterate_batches
+
+    bad: dict[int, BadImageError] = {}
+
+    def read_into(index: int, image: np.ndarray) -> None:
+        try:
+            image[:] = preprocessing.read(sources[index], names[index])
+        except BadImageError as error:
+            if on_bad_file == "raise":
+                raise
+            bad[index] = error
+            image[:] = 0
+
+    batches = iterate_batches(
+        read_into,
+        np.zeros(len(sources), np.int32),
+        preprocessing.image_size,
+        order=np.arange(len(sources)),
+        batch_size=BATCH,
+    )
+    answers = []
+    with bar("predict", len(sources)) as advance:
+        for images, _ in batches:
+            answers.append(run(images))
+            advance(len(images))
+    for index in sorted(bad):
+        say(f"Left out: {bad[index]}")
+    good = np.array([i for i in range(len(sources)) if i not in bad], np.int64)
+    return np.concatenate(answers)[good], good
+
+
+def as_predictions(
+    answers: np.ndarray, names: Sequence[str], labels: Sequence[str], top: int
+) -> list[Prediction]:
+    """Return a `Prediction` for each row of probabilities."""
+    order = np.argsort(-answers, axis=1, kind="stable")[:, : max(1, top)]
+    return [
+        Prediction(
+            name=name,
+            label=labels[ranks[0]],
+            probability=float(row[ranks[0]]),
+            top=tuple((labels[k], float(row[k])) for k in ranks),
+        )
+        for name, row, ranks in zip(names, answers, order, strict=True)
+    ]

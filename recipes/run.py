@@ -1,0 +1,246 @@
+"""A finished training: its folder, its model, and what one does with it."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from kerasvision.errors import DataError, RunError
+from kerasvision.files import make_folder, read_json, write_json
+from kerasvision.recipes import judging, run_folder
+from kerasvision.recipes.predicting import Prediction, as_predictions, gather, probabilities
+
+FEW_IMAGES = 16  # below this, preparing an engine costs more than it saves
+
+
+class Run:
+    """A finished run. Make one with a recipe, or open one with `Run.load(folder)`.
+
+    Attributes:
+        folder: where everything lies.
+        labels: names of the classes, in the order of the model's output.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+        self.record = _finished_record(self.folder)
+        self.labels = tuple(self.record["data"]["class_names"])
+        self._engine = None
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike) -> "Run":
+        """Open the folder of a finished run.
+
+        Raises:
+            RunError: it is not a run, not finished, or files are missing.
+        """
+        return cls(folder)
+
+    @cached_property
+    def model(self):
+        """The trained `keras.Model`: raw RGB (b, h, w, 3) in [0, 255] to probabilities (b, classes)."""
+        import keras
+
+        try:
+            return keras.saving.load_model(self.folder / run_folder.MODEL, compile=False)
+        except (OSError, ValueError, KeyError) as error:
+            raise RunError(
+                f"{self.folder / run_folder.MODEL} cannot be read: {str(error).splitlines()[0]}"
+            ) from None
+
+    @cached_property
+    def preprocessing(self):
+        """What happens to an image before the model: decoding and resizing."""
+        from kerasvision.data import Preprocessing
+
+        return Preprocessing.from_dict(read_json(self.folder / run_folder.PREPROCESSING))
+
+    @cached_property
+    def metrics(self) -> dict:
+        """What `metrics.json` holds: the values of the judgement, and `split`, which one it is of."""
+        return read_json(self.folder / run_folder.METRICS)
+
+    @property
+    def judgement(self):
+        """The judgement on the test split, or on validation where there is none."""
+        return judging.judgement_of(self.metrics)
+
+    @property
+    def history(self) -> list[dict]:
+        """The rows of `history.csv`."""
+        return run_folder.read_history(self.folder)
+
+    @property
+    def samples(self):
+        """The images that stay with the run: for calibration, and held-out ones for certificates."""
+        from kerasvision.recipes.samples import read_samples
+
+        return read_samples(self.folder / run_folder.SAMPLES)
+
+    def predict(
+        self, images, *, top: int = 5, on_bad_file: str = "raise", engine: str = "auto"
+    ) -> list[Prediction]:
+        """Say what is in images.
+
+        Args:
+            images: a path, a folder, a pattern such as `"new/*.jpg"`, a PIL image, encoded bytes, a uint8
+                array (h, w, 3) or (n, h, w, 3), or a sequence of these.
+            top: how many classes to give with each.
+            on_bad_file: `"raise"`, or `"skip"`: files that cannot be read are reported and left out.
+            engine: `"litert"`, `"graph"`, or `"auto"`: the faster for so many images.
+
+        Returns:
+            One `Prediction` an image, in order.
+
+        Raises:
+            DataError: no images were found, or of a type that cannot be read.
+            BadImageError: an image cannot be read.
+        """
+        if on_bad_file not in ("raise", "skip"):
+            raise DataError(f'`on_bad_file` must be "raise" or "skip". Received: {on_bad_file!r}.')
+        sources, names = gather(images)
+        answers, good = probabilities(
+            self._runner(len(sources), engine), self.preprocessing, sources, names, on_bad_file=on_bad_file
+        )
+        return as_predictions(answers, [names[i] for i in good], self.labels, top)
+
+    def evaluate(self, data, split: str | None = None, *, engine: str = "auto"):
+        """Judge the model on other images.
+
+        Args:
+            data: a `VisionData`, or a folder with a folder for each class.
+            split: by default test, else validation, else train (all of a folder that has no splits).
+            engine: as for `predict`.
+
+        Returns:
+            A `Judgement` over the classes of the model.
+
+        Raises:
+            DataError: a class that the model does not know, or no such split.
+        """
+        if isinstance(data, str | os.PathLike):
+            data = self._folder(data)
+        split = split or next((s for s in ("test", "validation", "train") if s in data.splits), None)
+        if split not in data.splits:
+            raise DataError(f"`split` must be one of {', '.join(data.splits)}. Received: {split!r}.")
+        unknown = [name for name in data.class_names if name not in self.labels]
+        if unknown:
+            raise DataError(
+                f"The model does not know the classes {', '.join(unknown)}. It knows "
+                f"{', '.join(self.labels)}."
+            )
+        from kerasvision.metrics import judge
+
+        samples = data.splits[split]
+        places = np.array([self.labels.index(name) for name in data.class_names])
+        run = self._runner(len(samples.labels), engine)
+        answers, _ = probabilities(run, self.preprocessing, samples.sources, samples.names)
+        return judge(places[samples.labels], answers, self.labels)
+
+    def _folder(self, folder):
+        from kerasvision.data import image_folder
+
+        return image_folder(
+            folder,
+            image_size=self.preprocessing.image_size,
+            resize=self.preprocessing.resize,
+            validation_fraction=0.0,
+            cache=False,
+        )
+
+    def export_source(self, data=None):
+        """Return what an export starts from: the model, labels, preprocessing, and images to prove it on.
+
+        Args:
+            data: a `VisionData` to take the images from, instead of those that stay with the run.
+        """
+        from kerasvision.export import ExportSource
+        from kerasvision.recipes.samples import choose_samples
+
+        samples = self.samples if data is None else choose_samples(data, seed=self.record["seed"])
+        return ExportSource(
+            model=self.model,
+            labels=self.labels,
+            preprocessing=self.preprocessing,
+            calibration=samples.calibration,
+            images=samples.images,
+            targets=samples.targets,
+        )
+
+    def export(
+        self,
+        folder: str | os.PathLike,
+        formats=("saved_model", "tflite"),
+        quantize: str | None = None,
+        data=None,
+        **options,
+    ):
+        """Write files for other programs and phones, each proved to answer as the model does.
+
+        Args:
+            folder: where to; created.
+            formats: of `"saved_model"`, `"tflite"`, `"onnx"`.
+            quantize: for TFLite: None (float32), `"float16"`, `"dynamic"` or `"int8"`.
+            data: a `VisionData` to calibrate and certify with; by default the images that stay with the run.
+            **options: of `kerasvision.export.export`.
+
+        Returns:
+            The `kerasvision.export.Bundle`; its certificates are in the report from now on.
+
+        Raises:
+            CertificateError: a file does not answer like the model; it is not left there.
+        """
+        from kerasvision.export import export
+
+        source = self.export_source(data)
+        bundle = export(source, folder, formats=formats, quantize=quantize, **options)
+        kept = make_folder(self.folder / run_folder.CERTIFICATES)
+        for file in bundle.files:
+            write_json(kept / f"{Path(file.path).name}.json", file.certificate.to_dict())
+        judging.write_report(self.folder)
+        return bundle
+
+    def _runner(self, images: int, engine: str):
+        if self._engine is not None and engine in ("auto", self._engine.name):
+            return self._engine.run
+        if engine == "auto" and images <= FEW_IMAGES:
+            return lambda batch: np.asarray(self.model(batch.astype(np.float32), training=False))
+        from kerasvision.training import make_engine
+
+        self._engine = make_engine(self.model, images, engine)
+        return self._engine.run
+
+    def __repr__(self):
+        judgement = self.judgement
+        low, high = judgement.accuracy_interval
+        model, classes = self.record["decided"]["model"], len(self.labels)
+        return (
+            f"Run({os.fspath(self.folder)!r}): {model}, {classes} classes, "
+            f"accuracy {judgement.accuracy:.1%} ({low:.1%} to {high:.1%}) on {judgement.count} images "
+            f"({self.metrics['split']})"
+        )
+
+    def _repr_html_(self) -> str:
+        from kerasvision.report import notebook_summary
+
+        return notebook_summary(judging.report_input(self.folder))
+
+
+def _finished_record(folder: Path) -> dict:
+    record = run_folder.read_record(folder)
+    if record is None:
+        raise RunError(
+            f"{folder} is not a run: it has no {run_folder.RECORD}. Give the folder that was `out` in "
+            "`train_classifier`."
+        )
+    if record.get("status") != "finished":
+        raise RunError(
+            f"The run in {folder} is not finished. Call `train_classifier` with the same data, folder and "
+            "arguments: it goes on where it was."
+        )
+    needed = (run_folder.MODEL, run_folder.PREPROCESSING, run_folder.METRICS)
+    missing = [name for name in needed if not (folder / name).is_file()]
+    if missing:
+        raise RunError(f"The run in {folder} lacks {', '.join(missing)}. Train again in a new folder.")
+    return record
