@@ -97,11 +97,11 @@ def _decode(file, name: str, at_least: tuple[int, int] | None) -> Image.Image:
     try:
         with Image.open(file, formats=FORMATS) as image:
             _refuse(image, name)
-            orientation = _orientation(image)
             if at_least is not None and image.format in ("JPEG", "MPO"):
-                height, width = at_least[::-1] if orientation >= 5 else at_least
+                height, width = at_least[::-1] if _orientation(image) >= 5 else at_least
                 image.draft(None, (width, height))
             image.load()
+            orientation = _orientation(image)  # after loading, as Pillow turns TIFF upright by itself then
             picture = _to_rgb(image, name)
     except (BadImageError, MemoryError):
         raise
@@ -136,7 +136,7 @@ def _orientation(image: Image.Image) -> int:
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     mode = image.mode
     if mode == "RGB":
-        return _over_white(image.convert("RGBA")) if "transparency" in image.info else image.copy()
+        return _over_white(image.convert("RGBA")) if "transparency" in image.info else image
     if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         return _over_white(image.convert("RGBA"))
     if mode.startswith("I;16") or (mode == "I" and image.format == "PNG"):

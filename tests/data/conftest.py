@@ -1,0 +1,43 @@
+"""A cache folder of its own for each test, and small pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("KERASVISION_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def photo():
+    """Return a function that draws a smooth, noisy picture with different corners, (h, w, 3) uint8."""
+
+    def draw(height: int = 48, width: int = 64, seed: int = 0, noise: float = 6.0) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        coarse = Image.fromarray(rng.integers(20, 236, (5, 6, 3), np.uint8))
+        smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.float32)
+        return np.clip(smooth + rng.normal(0, noise, smooth.shape), 0, 255).astype(np.uint8)
+
+    return draw
+
+
+@pytest.fixture
+def class_folder(tmp_path, photo):
+    """Return a function that makes a folder `{name: number of images}` of 32-pixel PNGs."""
+
+    def make(classes: dict[str, int], root: Path | None = None, suffix: str = ".png") -> Path:
+        root = root or tmp_path / "photos"
+        for number, (name, count) in enumerate(classes.items()):
+            (root / name).mkdir(parents=True, exist_ok=True)
+            for i in range(count):
+                pixels = photo(24, 32, seed=1000 * number + i)
+                Image.fromarray(pixels).save(root / name / f"{i:03d}{suffix}")
+        return root
+
+    return make
