@@ -3,14 +3,20 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from kerasvision import files
 from kerasvision.errors import ExportError
-from kerasvision.export.certificate import Certificate, certificate_path, certify, require_passed
+from kerasvision.export.certificate import (
+    Certificate,
+    certificate_path,
+    certify,
+    require_passed,
+    with_failures,
+)
 from kerasvision.export.runners import open_file
 from kerasvision.export.source import ExportSource
 
@@ -45,9 +51,11 @@ def write_certified(
     format: str,
     quantize: str | None = None,
     tolerance: Mapping[str, float] | None = None,
-    check: Callable[[Path], None] | None = None,
+    check: Callable[[Path], Sequence[str]] = lambda place: (),
 ) -> ExportedFile:
-    """Write a file with `write(path)`, certify it, and put it in place if it passed.
+    """Write a file with `write(place)`, certify it, and put it at `path` if it passed.
+
+    `check(place)` returns further failures, in words.
 
     Raises:
         ExportError: something that is not an export of ours lies at `path`.
@@ -58,12 +66,10 @@ def write_certified(
     files.make_folder(path.parent)
     with staging(path) as staged:
         write(staged)
-        if check:
-            check(staged)
         certificate = certify(
             source, open_file(staged), file=staged, format=format, quantize=quantize, tolerance=tolerance
         )
-        require_passed(certificate)
+        certificate = require_passed(with_failures(certificate, check(staged)))
         put(staged, path)
     certificate.save(path)
     return ExportedFile(path, format, quantize, certificate.size, certificate)

@@ -1,5 +1,6 @@
 """A file of any format as a function from images to probabilities, in that format's own runtime."""
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,8 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasvision import files
+from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.errors import ExportError, require
+from kerasvision.export.metadata import LABELS_FILE, PREPROCESSING_FILE, read_metadata
 
+# TensorFlow's own name for files that a SavedModel carries along without using them.
+EXTRAS = "assets.extra"
 _BATCH = 32
 
 
@@ -20,11 +26,15 @@ class Runner:
         file: what was opened.
         format: `"tflite"`, `"saved_model"`, `"onnx"` or `"keras"`.
         image_size: (height, width) that it takes.
+        labels: names of the classes, as far as the file knows them.
+        preprocessing: how photos become its input, as far as the file knows it.
     """
 
     file: Path
     format: str
     image_size: tuple[int, int]
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing | None
     _run: Callable[[np.ndarray], np.ndarray]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -78,7 +88,25 @@ def open_file(file: str | os.PathLike, *, threads: int | None = None) -> Runner:
         "keras": _open_keras,
     }
     size, run = opener[kind](Path(file), threads)
-    return Runner(Path(file), kind, tuple(map(int, size)), run)
+    if None in size or -1 in size:
+        raise ExportError(f"{file} leaves its image size open: {tuple(size)}.")
+    labels, preprocessing = _facts(Path(file), kind)
+    return Runner(Path(file), kind, tuple(map(int, size)), labels, preprocessing, run)
+
+
+def _facts(file: Path, kind: str) -> tuple[tuple[str, ...], Preprocessing | None]:
+    """Return the labels and the preprocessing that a file carries along."""
+    labels, settings = (), None
+    if kind == "tflite" and (found := read_metadata(file)):
+        labels, settings = found.labels, found.preprocessing
+    if kind == "saved_model" and (file / EXTRAS / LABELS_FILE).is_file():
+        labels = tuple((file / EXTRAS / LABELS_FILE).read_text(encoding="utf-8").splitlines())
+        settings = files.read_json(file / EXTRAS / PREPROCESSING_FILE)
+    if kind == "onnx":
+        properties = _onnx_session(file, 1).get_modelmeta().custom_metadata_map
+        labels = tuple(json.loads(properties.get("labels", "[]")))
+        settings = json.loads(properties.get("preprocessing", "null"))
+    return labels, None if settings is None else Preprocessing.from_dict(settings)
 
 
 def model_runner(model) -> Callable[[np.ndarray], np.ndarray]:
@@ -139,10 +167,7 @@ def _open_saved_model(file: Path, threads: int | None):
 
 
 def _open_onnx(file: Path, threads: int | None):
-    runtime = require("onnxruntime", extra="onnx", purpose="Running an ONNX file")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    session = _onnx_session(file, threads)
     (entry,) = session.get_inputs()
     names = [output.name for output in session.get_outputs()]
     name = "probabilities" if "probabilities" in names else names[0]
@@ -152,6 +177,13 @@ def _open_onnx(file: Path, threads: int | None):
     return entry.shape[1:3], lambda images: np.concatenate(
         [run(images[i : i + size]) for i in range(0, len(images), size)]
     )
+
+
+def _onnx_session(file: Path, threads: int | None):
+    runtime = require("onnxruntime", extra="onnx", purpose="Running an ONNX file")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    return runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
 def _open_keras(file: Path, threads: int | None):

@@ -17,7 +17,8 @@ class ExportSource:
     """A classifier and what is needed to export it and to prove the file.
 
     Attributes:
-        model: `keras.Model`; raw RGB in [0, 255], (batch, h, w, 3), to probabilities, (batch, classes).
+        model: `keras.Model`; raw RGB in [0, 255], (batch, h, w, 3), to probabilities, (batch, classes). Of a
+            model in mixed precision the float32 form is taken: files compute in float32.
         labels: names of the classes, in the order of the model's output.
         preprocessing: what happens to a photo before the model: its size, how it is resized.
         calibration: (n, h, w, 3) uint8 training images, as even over the classes as possible; may be empty.
@@ -33,6 +34,7 @@ class ExportSource:
     targets: np.ndarray | None = None
 
     def __post_init__(self):
+        object.__setattr__(self, "model", float32_form(self.model))
         height, width = self.preprocessing.image_size
         for name in ("calibration", "images"):
             _check_images(name, getattr(self, name), (height, width, 3))
@@ -123,12 +125,30 @@ def from_data(data) -> dict:
     return parts | ({"calibration": data.images("train", chosen)} if len(chosen) else {})
 
 
+def float32_form(model):
+    """Return the model, or its copy that computes in float32 if it computes in a smaller type.
+
+    TFLite has no convolutions in float16 or bfloat16, and a reference should not be rounded.
+    """
+    import keras
+
+    if all(layer.compute_dtype == "float32" for layer in model.layers):
+        return model
+
+    def rebuild(layer):
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    copy = keras.models.clone_model(model, clone_function=rebuild)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def _complete(model, parts: dict) -> ExportSource:
     if "images" not in parts:
         raise ExportError(
             "`images` must be given: an export is certified on held-out images, (n, h, w, 3) uint8, and a "
-            "plain model brings none. Pass images= (and targets=), or data=, or export a Run. Noise would not "
-            "do: it proves little about photos."
+            "plain model brings none. Pass images= (and targets=), or data=, or export a Run. Noise would "
+            "not do: it proves little about photos."
         )
     if "labels" not in parts:
         raise ExportError("`class_names` must be given for a plain model: they are written into the file.")

@@ -14,7 +14,7 @@ from kerasvision.errors import ExportError
 from kerasvision.export.linting import lint
 from kerasvision.export.metadata import add_classifier_metadata
 from kerasvision.export.placing import ExportedFile, write_certified
-from kerasvision.export.source import ExportSource, as_source
+from kerasvision.export.source import ExportSource, as_source, float32_form
 
 
 def to_tflite(
@@ -43,8 +43,8 @@ def to_tflite(
         model_or_run: a `Run` (it brings images, labels and calibration), or a `keras.Model`.
         file: where to write, ending in `.tflite`. Only an earlier export of ours is replaced.
         quantize: `None` (float32); `"float16"` (half the size, float speed); `"dynamic"` (int8 weights, a
-            quarter of the size; slower than float for depthwise networks such as MobileNet); `"int8"` (weights
-            and activations: a quarter of the size, the fastest).
+            quarter of the size; slower than float for depthwise networks such as MobileNet); `"int8"`
+            (weights and activations: a quarter of the size, the fastest).
         input_type: `"auto"` is uint8 for int8 (the camera's bytes as they are) and float32 otherwise.
         output_type: `"uint8"` (int8 files only) rounds probabilities to steps of 1/256.
         batch: images in one call; MediaPipe takes 1.
@@ -86,7 +86,7 @@ def to_tflite(
         format="tflite",
         quantize=quantize,
         tolerance=tolerance,
-        check=_refuse_problems,
+        check=lambda place: lint(place).problems,
     )
 
 
@@ -102,7 +102,7 @@ def rehearse(model) -> Counter:
     Raises:
         ExportError: TFLite has no built-in operation for something in the model; the message names it.
     """
-    return _litert.rehearse(model)
+    return _litert.rehearse(float32_form(model))
 
 
 def _tflite_bytes(source: ExportSource, settings: Mapping) -> bytes:
@@ -125,9 +125,3 @@ def _tflite_bytes(source: ExportSource, settings: Mapping) -> bytes:
         labels=source.labels,
         preprocessing=source.preprocessing.to_dict(),
     )
-
-
-def _refuse_problems(place: Path) -> None:
-    problems = lint(place).problems
-    if problems:
-        raise ExportError(f"The converted file has problems: {'; '.join(problems)}.")

@@ -8,11 +8,15 @@ between. Measured on two cores: MobileNetV2 at 160 px in 2 s, against 8 s by
 `LiteRTModel` imports no TensorFlow.
 """
 
+import logging
 import os
 import re
+import sys
+import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -235,7 +239,8 @@ def _run_converter(concrete, quantize, calibration, input_type, output_type) -> 
     import tensorflow as tf
     from tensorflow.lite.python.convert import ConverterError
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+    with _without_noise():
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
     if quantize:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantize == "float16":
@@ -251,11 +256,43 @@ def _run_converter(concrete, quantize, calibration, input_type, output_type) -> 
         converter.inference_input_type = tf.as_dtype(input_type)
         converter.inference_output_type = tf.as_dtype(output_type)
     try:
-        with warnings.catch_warnings():  # it warns that input statistics are missing, which are for QAT only
+        with (
+            _without_noise(),
+            warnings.catch_warnings(),
+        ):  # it warns that input statistics are missing, which are for QAT only
             warnings.simplefilter("ignore", UserWarning)
             return converter.convert()
     except ConverterError as error:
-        raise ExportError(_explain(str(error))) from None
+        raise ExportError(_explain(str(error), concrete.graph)) from None
+
+
+@contextmanager
+def _without_noise():
+    """Keep the converter's own pages of text off standard error; they come back if it ends unexpectedly.
+
+    It writes from C++, so only the file descriptor can be redirected.
+    """
+    from tensorflow.lite.python.convert import ConverterError
+
+    logger = logging.getLogger("absl")  # says that this way of converting is an old one
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as noise:
+        os.dup2(noise.fileno(), 2)
+        try:
+            yield
+        except ConverterError:
+            raise
+        except BaseException:
+            noise.seek(0)
+            os.write(kept, noise.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            logger.setLevel(level)
 
 
 def _calibration_batches(images: np.ndarray, batch: int):
@@ -265,14 +302,15 @@ def _calibration_batches(images: np.ndarray, batch: int):
         yield [pinned[rows].astype(np.float32)]
 
 
-def _explain(message: str) -> str:
-    names = sorted(
-        set(re.findall(r"'?(tf\.[A-Z]\w+)'? op", message)) | set(re.findall(r"Flex(\w+)", message))
-    )
-    if not names:
+def _explain(message: str, graph) -> str:
+    """Name the operations that TFLite lacks, and where in the graph they are."""
+    kinds = sorted(set(re.findall(r"tf\.([A-Z]\w+)", message)) | set(re.findall(r"Flex(\w+)", message)))
+    if not kinds:
         return f"The TFLite converter failed: {message.strip().splitlines()[0]}"
+    places = [op.name for op in graph.get_operations() if op.type in kinds]
+    where = f" (in {', '.join(places[:5])})" if places else ""
     return (
-        f"TFLite has no built-in operation for {', '.join(names)}. "
+        f"TFLite has no built-in operation for {', '.join(kinds)}{where}. "
         "Replace the layer that uses it, or export a SavedModel instead."
     )
 

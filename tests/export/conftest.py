@@ -20,7 +20,7 @@ def pictures(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def build_model(seed: int = 0, scale: float = 1 / 127.5, offset: float = -1.0):
-    """Return a small convolutional classifier with preprocessing in the graph and BatchNorm that is not trivial."""
+    """Return a small convolutional classifier with preprocessing in the graph and BatchNorm to be folded."""
     import keras
     from keras import layers
 

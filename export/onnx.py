@@ -1,0 +1,89 @@
+"""Export a classifier as an ONNX file (needs the extra `onnx`)."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kerasvision.data.preprocessing import Preprocessing
+from kerasvision.errors import ExportError, require
+from kerasvision.export.placing import ExportedFile, write_certified
+from kerasvision.export.source import ExportSource, as_source
+
+# tf2onnx 1.17 refuses 20 and above; 17 is what onnxruntime has had since 1.12.
+OPSET = 17
+
+
+def to_onnx(
+    model_or_run,
+    file: str | os.PathLike,
+    *,
+    batch: int | None = None,
+    data=None,
+    images: np.ndarray | None = None,
+    targets: Sequence[int] | None = None,
+    class_names: Sequence[str] | None = None,
+    preprocessing: Preprocessing | None = None,
+    tolerance: Mapping[str, float] | None = None,
+) -> ExportedFile:
+    """Export a classifier as a certified ONNX file.
+
+    The input `image` takes raw RGB in [0, 255] as float32, (n, h, w, 3); the output is `probabilities`.
+    Labels and preprocessing are in the file's metadata properties `labels` and `preprocessing`, as JSON.
+
+    Args:
+        model_or_run: a `Run`, or a `keras.Model`.
+        file: where to write, ending in `.onnx`. Only an earlier export of ours is replaced.
+        batch: images in one call; `None` leaves it open.
+        data: `VisionData` to take images, labels and preprocessing from.
+        images: (n, h, w, 3) uint8 held-out images for the certificate.
+        targets: (n,) int, their classes.
+        class_names: names of the classes; a `Run` and `data` bring them.
+        preprocessing: how photos are resized; a `Run` and `data` bring it.
+        tolerance: limits other than those of `certificate.TOLERANCES`.
+
+    Raises:
+        ExportError: an argument does not fit.
+        MissingPackageError: tf2onnx or onnxruntime is not installed.
+        CertificateError: the file does not answer like the model; nothing was put at `file`.
+    """
+    if Path(file).suffix != ".onnx":
+        raise ExportError(f"`file` must end in .onnx. Received: {file}.")
+    for package in ("tf2onnx", "onnxruntime"):
+        require(package, extra="onnx", purpose="to_onnx")
+    source = as_source(
+        model_or_run,
+        data=data,
+        images=images,
+        targets=targets,
+        class_names=class_names,
+        preprocessing=preprocessing,
+    )
+    return write_certified(
+        source, file, lambda place: _write(source, place, batch), format="onnx", tolerance=tolerance
+    )
+
+
+def _write(source: ExportSource, place: Path, batch: int | None) -> None:
+    import onnx
+    import tensorflow as tf
+    import tf2onnx
+
+    spec = tf.TensorSpec((batch, *source.input_shape), tf.float32, name="image")
+
+    @tf.function(input_signature=[spec], autograph=False)
+    def serve(image):
+        return {"probabilities": source.model(image, training=False)}
+
+    model, _ = tf2onnx.convert.from_function(serve, input_signature=[spec], opset=OPSET)
+    onnx.helper.set_model_props(
+        model,
+        {
+            "labels": json.dumps(source.labels),
+            "preprocessing": json.dumps(source.preprocessing.to_dict()),
+        },
+    )
+    onnx.checker.check_model(model)
+    place.write_bytes(model.SerializeToString())
