@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = attach(
     names={
         "Prediction": "predicting",
         "Run": "run",
-        "demo": "demo",
+        "demo": "digits_demo",
         "train_classifier": "transfer_learning",
     },
 )

@@ -54,8 +54,10 @@ def make_plan(job: Job) -> Plan:
         seed=given["seed"],
         label_smoothing=0.1 if smoothing is None else smoothing,
         class_weights=job.class_weights,
-        patience=given["patience"] or max(3, epochs // 3),
+        # The rate falls until the end, and much is gained there, so patience is long.
+        patience=given["patience"] or max(5, epochs // 2),
         ema=given["ema"] or None,
+        keep_initial=name == "finetune",
         loss_scaling=job.precision.scales_loss,
     )
 
@@ -121,7 +123,8 @@ def finish(job: Job, training: Training, trained, model) -> Fitted:
     job.decide(
         finetune=(
             f"{plan.epochs} epochs planned{stop}, best epoch {fitted.best_epoch}; batches of "
-            f"{plan.batch_size}, learning rate {plan.learning_rate:g}, label smoothing {plan.label_smoothing:g}, "
+            f"{plan.batch_size}, learning rate {plan.learning_rate:g}, label smoothing "
+            f"{plan.label_smoothing:g}, "
             f"{job.precision.policy} ({job.precision.why})"
         ),
     )

@@ -81,7 +81,8 @@ def train_classifier(
         label_smoothing: share of each target spread over all classes; default 0 for `"freeze"`, else 0.1.
         dropout: before the last layer, in `"finetune"` and `"scratch"`.
         mixed_precision: `"auto"` (where the device gains), False, `"mixed_float16"`, `"mixed_bfloat16"`.
-        patience: stop after so many epochs without a better validation score; default a third of `epochs`.
+        patience: stop after so many epochs without a better validation score; default half of
+            `epochs`, at least 5.
         ema: decay of an average of the weights that is judged and kept, for example 0.999; None: none.
         seed: of everything random.
         engine: that computes features: `"litert"`, `"graph"`, or `"auto"`: the one that is done first.

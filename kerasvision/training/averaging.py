@@ -21,6 +21,12 @@ class Average:
         self._rate = tf.Variable(0.0, trainable=False)
         self._move = tf.function(self._move_all, autograph=False)
 
+    def restart(self) -> None:
+        """Begin anew from the model's weights as they are."""
+        self.updates = 0
+        for average, weight in zip(self.weights, self.model.weights, strict=True):
+            average.assign(weight.numpy())
+
     def update(self) -> None:
         """Take one step towards the model's weights."""
         self.updates += 1

@@ -47,6 +47,8 @@ class Plan:
         patience: end after so many epochs without a better validation score; None: never.
         ema: decay of the average of the weights that is validated and kept, or None.
         loss_scaling: needed for float16.
+        keep_initial: the weights that the model comes with count as epoch 0, so that the result is never
+            worse than they are on the validation images.
         checkpoint_seconds: longest time without a checkpoint inside an epoch.
     """
 
@@ -62,6 +64,7 @@ class Plan:
     patience: int | None = None
     ema: float | None = None
     loss_scaling: bool = False
+    keep_initial: bool = False
     checkpoint_seconds: float = 60.0
 
 
@@ -112,8 +115,7 @@ def fit(
     """Train a model and leave the weights of its best epoch in it.
 
     The best epoch is the one with the highest validation score, at the same score the lowest validation
-    loss. The weights that the model comes with count as epoch 0, so the result is never worse than they
-    are. Without a validation split the last epoch is the best.
+    loss. Without a validation split the last epoch is the best.
 
     Args:
         model: a built `keras.Model` of one image input and one output; made in the scope of `strategy`.
@@ -130,15 +132,38 @@ def fit(
         TrainingError: the loss is not finite.
         RunError: the checkpoints are those of another model.
     """
-    return Training(model, data, plan, groups, augmentation, checkpoints, strategy, loss, score).run()
+    return Training(
+        model,
+        data,
+        plan,
+        groups,
+        augmentation=augmentation,
+        checkpoints=checkpoints,
+        strategy=strategy,
+        loss=loss,
+        score=score,
+    ).run()
 
 
 class Training:
     """A training that can be rehearsed before it is run; `fit` has the arguments."""
 
-    def __init__(self, model, data, plan, groups, augmentation, checkpoints, strategy, loss, score):
+    def __init__(
+        self,
+        model,
+        data,
+        plan: Plan,
+        groups: Sequence[Group],
+        *,
+        augmentation=None,
+        checkpoints: Checkpoints | None = None,
+        strategy=None,
+        loss: Callable = softmax_loss,
+        score: Callable = top_1,
+    ):
         self.model, self.data, self.plan, self.groups = model, data, plan, groups
         self.augmentation, self.checkpoints, self.strategy = augmentation, checkpoints, strategy
+        self.validates = "validation" in data.splits
         self.share = _share(plan.batch_size, strategy)
         self.steps_per_epoch = -(-len(data.splits["train"].labels) // plan.batch_size)
         self.state, self.pending, self.saved_at = _State(), [], time.monotonic()
@@ -166,7 +191,9 @@ class Training:
         """Train, or go on; return when the best weights are in the model."""
         self._resume()
         state, total = self.state, self.plan.epochs * self.steps_per_epoch
-        if not state.history and not state.step and "validation" in self.data.splits:
+        if self.average and not state.step and not state.epoch:
+            self.average.restart()
+        if self.plan.keep_initial and not state.history and not state.step and self.validates:
             self._end_epoch(trained=False)
         with bar(f"{self.plan.phase}: steps", total) as advance:
             advance(state.epoch * self.steps_per_epoch + state.step)
@@ -190,8 +217,6 @@ class Training:
         for variable, value in kept:
             variable.assign(value)
         self.state = _State()
-        if self.average:
-            self.average.updates = 0
 
     def _train_epoch(self, advance) -> None:
         state, count = self.state, len(self.data.splits["train"].labels)
@@ -289,7 +314,7 @@ class Training:
         state.epoch, state.step, state.sums, state.seconds = state.epoch + 1, 0, [0.0, 0.0, 0.0], 0.0
 
     def _validate(self) -> tuple[float, float] | None:
-        if "validation" not in self.data.splits:
+        if not self.validates:
             return None
         total = np.zeros(3)
         order = np.arange(len(self.data.splits["validation"].labels))
