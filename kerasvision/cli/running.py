@@ -1,0 +1,114 @@
+"""`kerasvision evaluate` and `kerasvision predict`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kerasvision.cli.output import Format, FormatOption, show, show_facts
+from kerasvision.cli.reading import read_data
+
+OnBadFile = Annotated[
+    str, typer.Option(help="raise, or skip: images that cannot be read are listed and left out.")
+]
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder with a folder of images for each class, or a CSV.")
+    ],
+    split: Annotated[
+        str | None, typer.Option(help="train, validation or test, where the data have splits.")
+    ] = None,
+    on_bad_file: OnBadFile = "raise",
+    form: FormatOption = Format.table,
+) -> None:
+    """Judge a run on images that it has not seen: accuracy with its 95 % interval, and each class.
+
+    For example:
+
+    - `kerasvision evaluate runs/flowers more_photos/`
+
+    - `kerasvision evaluate runs/flowers photos/ --split test --format json`
+    """
+    from kerasvision.recipes import Run
+
+    opened = Run.load(run)
+    settings = opened.preprocessing.to_dict()
+    found = read_data(data, validation_fraction=0.0, cache=False, on_bad_file=on_bad_file, **settings)
+    judgement = opened.evaluate(found, split)
+    if form is Format.json:
+        show_facts(judgement.to_dict(), form)
+        return
+    if form is Format.table:
+        show_facts(_summary(judgement))
+        typer.echo()
+    show([_class_row(scores) for scores in judgement.per_class], form)
+
+
+def _summary(judgement) -> dict:
+    low, high = judgement.accuracy_interval
+    facts = {
+        "images": judgement.count,
+        "accuracy": f"{judgement.accuracy:.1%} ({low:.1%} to {high:.1%})",
+        "calibration error": f"{judgement.calibration_error:.1%}",
+    }
+    return facts | ({"top 5": f"{judgement.top_5:.1%}"} if judgement.top_5 is not None else {})
+
+
+def _class_row(scores) -> dict:
+    return {
+        "class": scores.name,
+        "precision": scores.precision,
+        "recall": scores.recall,
+        "f1": scores.f1,
+        "images": scores.support,
+    }
+
+
+def predict(
+    run: Annotated[
+        str,
+        typer.Argument(metavar="RUN", help="A run folder, or an exported file: .tflite, .onnx, SavedModel."),
+    ],
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGES", help="Images, folders, or patterns such as 'new/*.jpg'."),
+    ],
+    top: Annotated[int, typer.Option(min=1, help="How many answers for each image.")] = 1,
+    on_bad_file: OnBadFile = "raise",
+    form: FormatOption = Format.table,
+) -> None:
+    """Say what is on images, by a run or by an exported file.
+
+    A .tflite file is run as a phone would run it, without TensorFlow.
+
+    For example:
+
+    - `kerasvision predict runs/flowers new.jpg`
+
+    - `kerasvision predict phone/model.tflite holiday/ --top 3 --format csv`
+    """
+    predictions = _predictor(Path(run)).predict(images, top=top, on_bad_file=on_bad_file)
+    show([row for prediction in predictions for row in _rows(prediction, top)], form)
+
+
+def _predictor(path: Path):
+    if path.is_dir() and not (path / "saved_model.pb").is_file():
+        from kerasvision.recipes import Run
+
+        return Run.load(path)
+    from kerasvision.recipes.exported import open_exported
+
+    return open_exported(path)
+
+
+def _rows(prediction, top: int) -> list[dict]:
+    """Return one row for each answer; the rank only where there can be several."""
+    return [
+        {"image": prediction.name}
+        | ({"rank": rank} if top > 1 else {})
+        | {"label": label, "probability": round(probability, 6)}
+        for rank, (label, probability) in enumerate(prediction.top[:top], 1)
+    ]

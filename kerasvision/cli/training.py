@@ -1,0 +1,138 @@
+"""`kerasvision train …`: one command a task."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kerasvision.cli.output import Format, FormatOption, show_facts
+from kerasvision.cli.reading import read_data
+
+app = typer.Typer(no_args_is_help=True, help="Fine-tune a network on your own images.")
+
+Data = partial(typer.Option, rich_help_panel="The data")
+Training = partial(typer.Option, rich_help_panel="The training")
+Details = partial(typer.Option, rich_help_panel="Details of the training")
+
+
+@app.callback()
+def tasks() -> None:
+    """Fine-tune a network on your own images."""
+
+
+@app.command()
+def classifier(
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="Folder with a folder of images for each class, or a CSV file."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="Run folder, created: the model, its report, and all the rest."),
+    ],
+    image_size: Annotated[int, Data(help="Side in pixels that images are resized to.")] = 224,
+    validation_fraction: Annotated[float, Data(help="Share of the images to judge with.")] = 0.2,
+    test_fraction: Annotated[float, Data(help="Share of the images for a final test.")] = 0.0,
+    resize: Annotated[str, Data(help="stretch, crop or pad.")] = "stretch",
+    on_bad_file: Annotated[str, Data(help="raise, or skip: what is skipped is listed.")] = "raise",
+    cache: Annotated[str, Data(help="Decoded pixels on disk: auto, off, or a folder.")] = "auto",
+    model: Annotated[str, Training(help="A name of `kerasvision models`.")] = "mobilenet_v2",
+    weights: Annotated[str, Training(help="imagenet, none, or a weights file.")] = "imagenet",
+    strategy: Annotated[str, Training(help="auto, freeze, finetune or scratch.")] = "auto",
+    epochs: Annotated[int | None, Training(help="Passes over the training images.")] = None,
+    batch_size: Annotated[int, Training(help="Images in a batch.")] = 32,
+    learning_rate: Annotated[float | None, Training(help="Highest rate, of the head.")] = None,
+    augment: Annotated[
+        str, Training(help="auto, none, light, standard, strong, or names: flip+crop+mixup.")
+    ] = "auto",
+    augment_strength: Annotated[float, Training(help="From 0 to 1.")] = 0.5,
+    class_weights: Annotated[str, Training(help="none, or auto: rare classes count more.")] = "none",
+    patience: Annotated[
+        int | None, Training(help="Stop after so many epochs without a better score.")
+    ] = None,
+    seed: Annotated[int, Training(help="Of the splits and of all that is random.")] = 0,
+    views: Annotated[int | None, Details(help="freeze: how many times each image is seen.")] = None,
+    finetune_stages: Annotated[str, Details(help="all, or the last N stages of the backbone.")] = "all",
+    batchnorm: Annotated[str, Details(help="frozen or train.")] = "frozen",
+    weight_decay: Annotated[float, Details(help="Of AdamW.")] = 0.01,
+    label_smoothing: Annotated[
+        float | None, Details(help="Share of a target spread over all classes.")
+    ] = None,
+    dropout: Annotated[float, Details(help="Before the last layer.")] = 0.2,
+    mixed_precision: Annotated[str, Details(help="auto, off, mixed_float16 or mixed_bfloat16.")] = "auto",
+    ema: Annotated[
+        float | None, Details(help="Decay of an average of the weights, for example 0.999.")
+    ] = None,
+    engine: Annotated[str, Details(help="That computes features: auto, litert or graph.")] = "auto",
+    rehearse_export: Annotated[bool, Details(help="First see that the network converts to TFLite.")] = True,
+    form: FormatOption = Format.table,
+) -> None:
+    """Train a classifier, judge it, and leave a run folder with the model and a report.
+
+    Interrupted in any way, the same command goes on where it was.
+
+    For example:
+
+    - `kerasvision train classifier photos/ runs/flowers`
+
+    - `kerasvision train classifier photos/ runs/flowers --model resnet50 --strategy finetune`
+
+    - `kerasvision train classifier clean.csv runs/flowers --weights none --augment strong --epochs 60`
+    """
+    from kerasvision.recipes import train_classifier
+
+    images = read_data(
+        data,
+        image_size=image_size,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
+        batch_size=batch_size,
+        resize=resize,
+        on_bad_file=on_bad_file,
+        cache=False if cache == "off" else cache,
+    )
+    run = train_classifier(
+        images,
+        out,
+        model=model,
+        weights=_or_none(weights),
+        strategy=strategy,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        augment=_or_none(augment),
+        augment_strength=augment_strength,
+        views=views,
+        finetune_stages=int(finetune_stages) if finetune_stages.isdecimal() else finetune_stages,
+        batchnorm=batchnorm,
+        class_weights=_or_none(class_weights),
+        label_smoothing=label_smoothing,
+        dropout=dropout,
+        mixed_precision=False if mixed_precision == "off" else mixed_precision,
+        patience=patience,
+        ema=ema,
+        seed=seed,
+        engine=engine,
+        rehearse_export=rehearse_export,
+    )
+    show_facts(summary(run), form)
+
+
+def summary(run) -> dict:
+    """Return what is printed of a run."""
+    low, high = run.judgement.accuracy_interval
+    return {
+        "run": str(run.folder),
+        "accuracy": run.judgement.accuracy,
+        "accuracy_from": low,
+        "accuracy_to": high,
+        "images": run.judgement.count,
+        "split": run.metrics["split"],
+        "report": str(run.folder / "report.html"),
+    }
+
+
+def _or_none(text: str) -> str | None:
+    return None if text == "none" else text
