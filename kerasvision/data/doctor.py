@@ -1,0 +1,206 @@
+"""The doctor: what is wrong with a folder of photos, which files, and what to do about it."""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from kerasvision.data.decoding import Source
+from kerasvision.data.doctor_clean import CleanList, write_clean_list
+from kerasvision.data.doctor_exam import examine_all
+from kerasvision.data.doctor_findings import SEVERITIES, Case, Problem, Seen
+from kerasvision.data.doctor_intake import Intake, take_in
+from kerasvision.data.doctor_rules import RULES
+from kerasvision.data.doctor_twin_rules import TWIN_RULES
+from kerasvision.data.doctor_twins import find_twins
+from kerasvision.data.vision_data import VisionData
+from kerasvision.errors import DataError
+from kerasvision.progress import say
+
+__all__ = ("Case", "Checkup", "Problem", "check")
+
+PICTURED = 12  # cases of a problem whose pictures are shown
+PER_CASE = 6  # pictures of a case
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """What the doctor found. Print it for a table; in a notebook it shows itself with pictures.
+
+    Attributes:
+        origin: what was checked.
+        images: how many images were looked at.
+        counts: readable images by split (`"all"` where there are none) and class.
+        problems: what is wrong, errors first; empty when all is well.
+        facts: sizes, formats and the like, for people.
+        seconds: how long it took.
+    """
+
+    origin: str
+    images: int
+    counts: Mapping[str, Mapping[str, int]]
+    problems: tuple[Problem, ...]
+    facts: Mapping[str, str]
+    seconds: float
+    sources: Mapping[str, Source] = field(default_factory=dict, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """True when there is no error; warnings and notes may be there."""
+        return not any(problem.severity == "error" for problem in self.problems)
+
+    def summary(self) -> str:
+        """Return the verdict in one sentence."""
+        counts = {s: sum(p.severity == s for p in self.problems) for s in SEVERITIES}
+        parts = [f"{n} {s}{'' if n == 1 else 's'}" for s, n in counts.items() if n]
+        classes = len(next(iter(self.counts.values()), ()))
+        what = f"{self.images:,} images, {classes} {'class' if classes == 1 else 'classes'}"
+        verdict = "ready to train" if self.ok else "not ready to train"
+        return f"{what}: {verdict}" + (f" ({', '.join(parts)})." if parts else ", nothing to complain about.")
+
+    def to_dict(self) -> dict:
+        """Return plain values for JSON."""
+        return {
+            "origin": self.origin,
+            "ok": self.ok,
+            "images": self.images,
+            "counts": {split: dict(counts) for split, counts in self.counts.items()},
+            "problems": [asdict(problem) for problem in self.problems],
+            "facts": dict(self.facts),
+            "seconds": self.seconds,
+        }
+
+    def __str__(self) -> str:
+        from kerasvision.data.doctor_table import as_text
+
+        return as_text(self)
+
+    def __rich__(self):
+        from kerasvision.data.doctor_table import as_rich
+
+        return as_rich(self)
+
+    def _repr_html_(self) -> str:
+        from kerasvision.data.doctor_page import notebook_checkup
+
+        return notebook_checkup(self)
+
+
+def check(
+    data: str | os.PathLike | VisionData,
+    *,
+    near_duplicates: bool = True,
+    page: str | os.PathLike | None = None,
+    clean_list: str | os.PathLike | None = None,
+) -> Checkup:
+    """Look at every image of a folder and say what is wrong, which files, and what to do.
+
+    Every image is decoded once. Found are: the same image in more than one split (also nearly the same), or
+    in two classes; files that cannot be read; classes without, with few or with very many images; copies;
+    names that lie about the format; odd sizes and colour modes. Nothing is ever written into the folder.
+
+    Args:
+        data: a folder as for `image_folder`, or a `VisionData`, whose splits are then compared.
+        near_duplicates: look for copies that were resized or saved again, too.
+        page: HTML file to write, with pictures of what was found.
+        clean_list: CSV file to write for `image_csv`, with `path,label` and, where there are splits, `split`:
+            without what cannot be read, without images that lie in two classes, with one image of each group
+            of copies. Of copies in several splits the one in test is kept, then that in validation: what is
+            measured stays the same.
+
+    Returns:
+        A `Checkup`: `.ok`, `.problems`, `.counts`, `.summary()`; print it for a table.
+
+    Raises:
+        DataError: there is no such folder or no image in it, or `page` or `clean_list` lies in the folder.
+
+    Example:
+        ```python
+        checkup = kv.data.check("photos/", page="checkup.html", clean_list="clean.csv")
+        print(checkup)
+        data = kv.data.image_csv("clean.csv")
+        ```
+    """
+    started = time.perf_counter()
+    intake = take_in(data)
+    page = _outside(page, intake, "page", ".html")
+    clean_list = _outside(clean_list, intake, "clean_list", ".csv")
+    exams = examine_all(intake.sources, intake.names)
+    seen = Seen(intake, exams, find_twins(exams, near=near_duplicates))
+    problems = _problems(seen)
+    checkup = Checkup(
+        origin=intake.origin,
+        images=len(exams),
+        counts=seen.counts(),
+        problems=problems,
+        facts=_facts(seen),
+        seconds=round(time.perf_counter() - started, 2),
+        sources=_pictured(intake, problems),
+    )
+    if page is not None:
+        from kerasvision.data.doctor_page import write_page
+
+        write_page(page, checkup)
+        say(f"Page with pictures: {page}")
+    if clean_list is not None:
+        _say_clean(clean_list, write_clean_list(clean_list, seen), len(exams))
+    return checkup
+
+
+def _problems(seen: Seen) -> tuple[Problem, ...]:
+    """Apply all rules; errors first, within a severity in the order of the rules (leaks come first)."""
+    found = [problem for rule in (*TWIN_RULES, *RULES) for problem in rule(seen)]
+    return tuple(sorted(found, key=lambda problem: SEVERITIES.index(problem.severity)))
+
+
+def _outside(path: str | os.PathLike | None, intake: Intake, argument: str, suffix: str) -> Path | None:
+    """Return the path to write to, or refuse one inside the checked folder, before the work begins."""
+    if path is None:
+        return None
+    path = Path(path).expanduser()
+    if path.is_dir():
+        raise DataError(
+            f"`{argument}` must be a file. Received the folder {path}. Try {path / ('checkup' + suffix)}."
+        )
+    real = Path(os.path.realpath(path))
+    if intake.root is not None and real.is_relative_to(os.path.realpath(intake.root)):
+        raise DataError(
+            f"`{argument}` must lie outside the checked folder, as nothing is written into it. "
+            f"Received: {path}. Try {Path(intake.root).parent / path.name}."
+        )
+    return path
+
+
+def _facts(seen: Seen) -> dict[str, str]:
+    good = [exam for _, exam in seen.usable()]
+    facts = {"Images": f"{len(seen.exams):,}", "Classes": str(len(seen.intake.class_names))}
+    if seen.intake.split_names:
+        facts["Splits"] = ", ".join(seen.intake.split_names)
+    if good:
+        areas = np.array([(exam.width * exam.height, exam.width, exam.height) for exam in good])
+        order = np.argsort(areas[:, 0], kind="stable")
+        low, middle, high = (areas[order[k]] for k in (0, len(order) // 2, -1))
+        facts["Sizes"] = (
+            f"{low[1]} × {low[2]} to {high[1]} × {high[2]} pixels, in the middle {middle[1]} × {middle[2]}"
+        )
+        formats = sorted({exam.format for exam in good if exam.format})
+        if formats:
+            facts["Formats"] = ", ".join(formats)
+        facts["On disk" if formats else "In memory"] = f"{sum(exam.size for exam in good) / 1e6:,.1f} MB"
+    return facts
+
+
+def _pictured(intake: Intake, problems: tuple[Problem, ...]) -> dict[str, Source]:
+    """Return where to find the pictures that a page shows; they are read only then."""
+    shown = {
+        name for problem in problems for case in problem.cases[:PICTURED] for name in case.files[:PER_CASE]
+    }
+    return {name: intake.sources[i] for i, name in enumerate(intake.names) if name in shown}
+
+
+def _say_clean(path: Path, clean: CleanList, images: int) -> None:
+    why = ", ".join(f"{count:,} {reason}" for reason, count in clean.dropped.items())
+    say(f"Clean list: {len(clean.kept):,} of {images:,} images{f' (left out: {why})' if why else ''}: {path}")

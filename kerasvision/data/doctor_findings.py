@@ -1,0 +1,91 @@
+"""What the doctor says: problems with their cases, and the values that its rules look at."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from kerasvision.data.doctor_exam import Exam
+from kerasvision.data.doctor_intake import Intake
+from kerasvision.data.doctor_twins import Twins
+
+SEVERITIES = ("error", "warning", "note")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One finding of a problem.
+
+    Attributes:
+        files: the images concerned, together: several for duplicates, none for a class as a whole.
+        note: what is special about it, such as why a file cannot be read.
+    """
+
+    files: tuple[str, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One kind of problem and where it occurs.
+
+    Attributes:
+        kind: short name, such as `"leak"`, `"unreadable"`.
+        severity: `"error"` (training would fail or its result would lie), `"warning"` or `"note"`.
+        message: what is wrong, in a sentence with its figures.
+        advice: what to do.
+        cases: each occurrence.
+    """
+
+    kind: str
+    severity: Literal["error", "warning", "note"]
+    message: str
+    advice: str
+    cases: tuple[Case, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All files concerned, each once."""
+        return tuple(dict.fromkeys(file for case in self.cases for file in case.files))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """All that the rules look at."""
+
+    intake: Intake
+    exams: Sequence[Exam]
+    twins: Twins
+
+    def usable(self) -> Iterator[tuple[int, Exam]]:
+        """Yield index and exam of the images that can be read."""
+        return ((i, exam) for i, exam in enumerate(self.exams) if exam.reason is None)
+
+    def cases(self, found: Iterable[tuple[int, str]]) -> tuple[Case, ...]:
+        """Return a case for each (index, note)."""
+        return tuple(Case((self.intake.names[i],), note) for i, note in found)
+
+    def together(self, members: Sequence[int], note: str) -> Case:
+        """Return one case of several images."""
+        return Case(tuple(self.intake.names[i] for i in members), note)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return readable images by split (or "all") and class."""
+        splits = self.intake.split_names or ("all",)
+        counts = {split: dict.fromkeys(self.intake.class_names, 0) for split in splits}
+        for i, _ in self.usable():
+            split, label = self.intake.splits[i] or "all", self.intake.labels[i]
+            if label is not None and split in counts:
+                counts[split][label] += 1
+        return counts
+
+
+def several(count: int, noun: str, verb: tuple[str, str] | None = None) -> str:
+    """Return "1 image is" or "1,234 images are"."""
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    words = f"{count:,} {noun if count == 1 else plural}"
+    return words if verb is None else f"{words} {verb[count != 1]}"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Return "a, b, c and 4 more"."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

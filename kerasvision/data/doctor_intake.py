@@ -1,0 +1,167 @@
+"""What the doctor looks at: the images of a folder or of a `VisionData`, with their classes and splits."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kerasvision.data.decoding import Source
+from kerasvision.data.folders import SPLIT_FOLDERS, find_layout
+from kerasvision.data.listing import Listing, list_images
+from kerasvision.data.vision_data import SPLITS, VisionData
+from kerasvision.errors import DataError
+
+SNIFFED = 5000  # files without an image's suffix whose first bytes are looked at
+MAGIC = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"GIF8": "GIF",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+}
+
+
+@dataclass(frozen=True)
+class Intake:
+    """All images before any is read.
+
+    Attributes:
+        origin: what was checked, for people.
+        root: the folder, None for a `VisionData` that was not made from one.
+        sources: N paths, encoded images or arrays.
+        names: N names for people.
+        labels: N class names, None where an image has none.
+        splits: N of "train", "validation", "test", or "" where there are no splits.
+        class_names: all classes, also those without an image.
+        split_names: the splits there are, () when there are none.
+        layout_problem: why `image_folder` would refuse the folder, or None.
+        hidden: images that are ignored for their suffix: (name, format).
+        others: number of other files, by suffix.
+        repeated: links to folders that had been visited already.
+        skipped: images that a `VisionData` had left out: (name, reason).
+    """
+
+    origin: str
+    root: Path | None
+    sources: Sequence[Source]
+    names: Sequence[str]
+    labels: Sequence[str | None]
+    splits: Sequence[str]
+    class_names: tuple[str, ...]
+    split_names: tuple[str, ...] = ()
+    layout_problem: str | None = None
+    hidden: tuple[tuple[str, str], ...] = ()
+    others: tuple[tuple[str, int], ...] = ()
+    repeated: tuple[str, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
+
+
+def take_in(data: str | os.PathLike | VisionData) -> Intake:
+    """List what is to be checked.
+
+    Raises:
+        DataError: the folder is not there, or holds no images at all.
+    """
+    return _from_data(data) if isinstance(data, VisionData) else _from_folder(Path(data).expanduser())
+
+
+def _from_folder(root: Path) -> Intake:
+    listing = list_images(root)
+    hidden = _hidden_images(root, listing)
+    try:
+        find_layout(root, listing)
+        problem = None
+    except DataError as error:
+        if not listing.images and not hidden:
+            raise
+        problem = str(error)
+    splits = _split_folders(listing)
+    placed = [_place(name, splits) for name in listing.images]
+    classes = {label for _, label in placed if label is not None}
+    classes |= {label for name in listing.folders if (label := _place(f"{name}/x", splits)[1]) is not None}
+    present = {split for split, _ in placed} | set(splits.values())
+    return Intake(
+        origin=str(root),
+        root=root.absolute(),
+        sources=[str(root.absolute() / name) for name in listing.images],
+        names=listing.images,
+        labels=[label for _, label in placed],
+        splits=[split for split, _ in placed],
+        class_names=tuple(sorted(classes)),
+        split_names=tuple(split for split in SPLITS if split in present),
+        layout_problem=problem,
+        hidden=hidden,
+        others=tuple(listing.others.most_common()),
+        repeated=tuple(listing.repeated),
+    )
+
+
+def _split_folders(listing: Listing) -> dict[str, str]:
+    """Return folder -> split by the rule of `find_layout`, for folders that it refuses, too."""
+    top = {name.split("/")[0] for name in listing.folders}
+    splits = {name: SPLIT_FOLDERS[name.lower()] for name in top if name.lower() in SPLIT_FOLDERS}
+    return splits if "train" in splits.values() and len(splits) == len(top) else {}
+
+
+def _place(name: str, splits: dict[str, str]) -> tuple[str, str | None]:
+    """Return the split and the class of an image by its folders."""
+    folders = name.split("/")[:-1]
+    if not splits:
+        return "", folders[0] if folders else None
+    return splits.get(folders[0], "") if folders else "", folders[1] if len(folders) > 1 else None
+
+
+def _hidden_images(root: Path, listing: Listing) -> tuple[tuple[str, str], ...]:
+    found = ((name, _sniff(root / name)) for name in listing.other_files[:SNIFFED])
+    return tuple((name, kind) for name, kind in found if kind)
+
+
+def _sniff(path: Path) -> str | None:
+    try:
+        with open(path, "rb") as file:
+            start = file.read(16)
+    except OSError:  # a broken link or a locked file that is no image by its name is none of our concern
+        return None
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "WEBP"
+    return next((kind for magic, kind in MAGIC.items() if start.startswith(magic)), None)
+
+
+def _from_data(data: VisionData) -> Intake:
+    parts = [(split, data.splits[split]) for split in SPLITS if split in data.splits]
+    origin = data.origin or "data in memory"
+    folder = Path(origin)
+    return Intake(
+        origin=origin,
+        root=folder.absolute() if data.origin and folder.is_dir() else None,
+        sources=Chained([samples.sources for _, samples in parts]),
+        names=[_unique(name, split, parts) for split, samples in parts for name in samples.names],
+        labels=[data.class_names[label] for _, samples in parts for label in samples.labels],
+        splits=[split for split, samples in parts for _ in range(len(samples))],
+        class_names=data.class_names,
+        split_names=tuple(split for split, _ in parts),
+        skipped=tuple((error.path, error.reason) for error in data.skipped),
+    )
+
+
+def _unique(name: str, split: str, parts: list) -> str:
+    """Arrays are named by number, which repeats in each split."""
+    return f"{split}: {name}" if len(parts) > 1 and "#" in name else name
+
+
+class Chained(Sequence):
+    """Several sequences one after the other, read only where asked: drawn images are not all held."""
+
+    def __init__(self, parts: Sequence[Sequence]):
+        """Join `parts`."""
+        self.parts = parts
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def __getitem__(self, index: int):
+        for part in self.parts:
+            if index < len(part):
+                return part[index]
+            index -= len(part)
+        raise IndexError(index)
