@@ -1,23 +1,64 @@
 """`kerasvision check`."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from kerasvision.cli.output import Format, FormatOption, show
+
+COLUMNS = ("severity", "kind", "case", "file", "note")
+
 
 def check(
-    folder: Annotated[
+    data: Annotated[
         Path,
         typer.Argument(
-            metavar="FOLDER", help="Folder with one folder of images a class, or with train/val/test."
+            metavar="FOLDER", help="Folder with a folder of images for each class, or train/val/test."
         ),
     ],
-    page: Annotated[Path | None, typer.Option(help="Also write an HTML page with thumbnails.")] = None,
+    near_duplicates: Annotated[
+        bool, typer.Option(help="Look for copies that were resized or saved again, too.")
+    ] = True,
+    page: Annotated[Path | None, typer.Option(help="HTML file to write, with pictures.")] = None,
     clean_list: Annotated[
-        Path | None,
-        typer.Option(help="Also write a CSV of the images that are fine; `train classifier` takes it."),
+        Path | None, typer.Option(help="CSV file to write without what is wrong, to train from.")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with code 1 if anything was found.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with code 1 if there is an error (warnings are none).")
+    ] = False,
+    form: FormatOption = Format.table,
 ) -> None:
-    """Look for what is wrong with a folder of images, without changing anything in it."""
+    """Look for what is wrong with a folder of images: which files, and what to do. Nothing in it is changed.
+
+    For example:
+
+    - `kerasvision check photos/`
+
+    - `kerasvision check photos/ --page checkup.html --clean-list clean.csv`
+
+    - `kerasvision check photos/ --strict --format json`
+    """
+    from kerasvision.data import check
+
+    checkup = check(data, near_duplicates=near_duplicates, page=page, clean_list=clean_list)
+    if form is Format.json:
+        typer.echo(json.dumps(checkup.to_dict(), indent=2, ensure_ascii=False))
+    elif form is Format.csv:
+        show(_rows(checkup), form, COLUMNS)
+    else:
+        typer.echo(str(checkup))
+    if strict and not checkup.ok:
+        raise typer.Exit(1)
+
+
+def _rows(checkup) -> list[dict]:
+    """Return one row for each file of each case; files of one case, such as copies, have the same number."""
+    rows = []
+    for problem in checkup.problems:
+        for number, case in enumerate(problem.cases, 1):
+            for file in case.files or ("",):
+                values = (problem.severity, problem.kind, number, file, case.note)
+                rows.append(dict(zip(COLUMNS, values, strict=True)))
+    return rows

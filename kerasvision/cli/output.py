@@ -22,12 +22,12 @@ class Format(StrEnum):
 FormatOption = Annotated[Format, typer.Option("--format", help="How the result is printed.")]
 
 
-def show(rows: Sequence[Mapping], form: Format = Format.table) -> None:
-    """Print rows that have the same keys."""
+def show(rows: Sequence[Mapping], form: Format = Format.table, columns: Sequence[str] = ()) -> None:
+    """Print rows that have the same keys; `columns` are those of a CSV that may have no rows."""
     if form is Format.json:
         typer.echo(json.dumps([dict(row) for row in rows], indent=2, ensure_ascii=False))
     elif form is Format.csv:
-        typer.echo(_csv(rows), nl=False)
+        typer.echo(_csv(rows, columns), nl=False)
     else:
         typer.echo(table(rows))
 
@@ -73,9 +73,9 @@ def _cell(value) -> str:
     return printable(str(value))
 
 
-def _csv(rows: Sequence[Mapping]) -> str:
+def _csv(rows: Sequence[Mapping], columns: Sequence[str] = ()) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
