@@ -4,8 +4,6 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 
-import numpy as np
-
 from kerasvision.data.doctor_findings import Case, Problem, Seen, listed, several
 
 FEW = 20  # training images of a class below which a frozen backbone learns little of it
@@ -138,8 +136,8 @@ def suffixes(seen: Seen) -> Iterator[Problem]:
     wrong = [
         (i, f"holds {exam.format}")
         for i, exam in seen.usable()
-        if not isinstance(seen.intake.sources[i], bytes | np.ndarray)
-        and _suffix(seen.intake.names[i]) not in SUFFIXES.get(exam.format, "").split()
+        if (suffix := _suffix(seen.intake.names[i]))
+        and suffix not in SUFFIXES.get(exam.format, suffix).split()
     ]
     if wrong:
         yield Problem(

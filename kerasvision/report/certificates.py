@@ -3,7 +3,18 @@
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
-from kerasvision.report.html import Markup, badge, file_size, join, notice, percent, plural, table, tag
+from kerasvision.report.html import (
+    Markup,
+    badge,
+    file_size,
+    folded,
+    join,
+    notice,
+    percent,
+    plural,
+    table,
+    tag,
+)
 
 HEADER = (
     "File",
@@ -28,7 +39,8 @@ def exports(certificates: Sequence[Mapping]) -> Markup | None:
         return None
     rows = [_row(certificate) for certificate in certificates]
     failed = [_failure(certificate) for certificate in certificates if not certificate["passed"]]
-    return join([table(HEADER, rows, caption="Export certificates", numeric=range(3, 9)), failed])
+    changed = [_changed(certificate) for certificate in certificates]
+    return join([table(HEADER, rows, caption="Export certificates", numeric=range(3, 9)), failed, changed])
 
 
 def _row(certificate: Mapping) -> tuple:
@@ -52,3 +64,16 @@ def _failure(certificate: Mapping) -> Markup:
     name = PurePath(str(certificate["file"])).name
     head = tag("p", tag("b", name), f" does not answer like the model ({plural(len(failures), 'reason')}):")
     return notice(head, tag("ul", [tag("li", failure) for failure in failures]), level="error")
+
+
+def _changed(certificate: Mapping, most: int = 10) -> Markup | None:
+    """Return the classes whose accuracy in the file differs from that in Keras, the largest loss first."""
+    scores = [(name, *values) for name, values in (certificate.get("per_class") or {}).items()]
+    moved = [row for row in scores if None not in row and row[1] != row[2]]
+    if not moved:
+        return None
+    moved.sort(key=lambda row: row[2] - row[1])
+    rows = [(name, percent(keras), percent(file), f"{count:,}") for name, keras, file, count in moved[:most]]
+    title = f"{PurePath(str(certificate['file'])).name}: {plural(len(moved), 'class', 'classes')} changed"
+    header = ("Class", "Accuracy, Keras", "Accuracy, file", "Images")
+    return folded(title, table(header, rows, caption=title, numeric=(1, 2, 3)))

@@ -61,6 +61,7 @@ def test_holds_every_section_for_any_number_of_classes(make_report, form, classe
     for word in ("mobilenet_v2", "More photos of class 1", "2.7 MB", "FAILED", "accuracy fell by 4", "a.jpg"):
         assert word in text
     assert "broken.jpg: cut off" in text
+    assert "1 class changed" in text and "90.0 % 80.0 % 10" in text
 
 
 @pytest.mark.parametrize("form", [classifier_page, notebook_summary])
