@@ -107,8 +107,9 @@ def train_classifier(
     out = make_folder(out)
     with only_process(out):
         record = run_folder.read_record(out)
-        if record is None:
-            _refuse_foreign(out)
+        if record is None or _nothing_reached(out, record):
+            if record is None:
+                _refuse_foreign(out)
             record = run_folder.new_record(arguments, data)
             run_folder.write_record(out, record)
         else:
@@ -226,6 +227,12 @@ def _checked(given: dict) -> dict:
     kept["model"] = settings.describe_model(given["model"])
     kept["weights"] = settings.describe_weights(given["weights"])
     return kept
+
+
+def _nothing_reached(out: Path, record: dict) -> bool:
+    """Tell whether a run failed before it had anything to keep, as after a typing error in `model`."""
+    kept = (out / name for name in (run_folder.CACHE, run_folder.CHECKPOINTS))
+    return record["status"] != "finished" and not any(any(folder.glob("*")) for folder in kept)
 
 
 def _refuse_foreign(out: Path) -> None:
