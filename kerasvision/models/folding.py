@@ -89,8 +89,8 @@ def _folded(layer, batchnorm, x):
     copy = graph.copy_layer(layer, use_bias=True, **{initializer: "zeros"})
     outputs = copy(x)
     scale, offset = _scale_and_offset(batchnorm)
-    kernel = keras.ops.convert_to_numpy(layer.kernel).astype("float64")
-    bias = keras.ops.convert_to_numpy(layer.bias).astype("float64") if layer.use_bias else 0.0
+    kernel = layer.kernel.numpy().astype("float64")
+    bias = layer.bias.numpy().astype("float64") if layer.use_bias else 0.0
     # Depthwise kernels are (h, w, channels, multiplier), with the outputs of a channel side by side.
     copy.set_weights([kernel * scale.reshape(_channels(layer, kernel)), bias * scale + offset])
     return outputs
@@ -103,7 +103,7 @@ def _channels(layer, kernel: np.ndarray) -> tuple[int, ...]:
 def _scale_and_offset(batchnorm) -> tuple[np.ndarray, np.ndarray]:
     """Return the normalisation as y = x * scale + offset, each (channels,) float64."""
     mean, variance, gamma, beta = (
-        None if value is None else keras.ops.convert_to_numpy(value).astype("float64")
+        None if value is None else value.numpy().astype("float64")
         for value in (
             batchnorm.moving_mean,
             batchnorm.moving_variance,

@@ -170,7 +170,7 @@ def _check(classes: int, pooling: str, dropout: float) -> None:
 
 
 def _as_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
-    size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    size = tuple(image_size) if isinstance(image_size, tuple | list) else (image_size, image_size)
     if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
         raise ValueError(
             f"`image_size` must be a side in pixels or (height, width). Received: {image_size!r}."

@@ -102,7 +102,7 @@ def explain_download(network: str, file: str | None = None) -> Iterator[None]:
         network: name for messages.
         file: name of the weights file; default the one that Keras' error names.
     """
-    folder = Path(keras.config.keras_home()) / "models"
+    folder = Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
     try:
         yield
     except WeightsError:
