@@ -256,10 +256,8 @@ def _run_converter(concrete, quantize, calibration, input_type, output_type) -> 
         converter.inference_input_type = tf.as_dtype(input_type)
         converter.inference_output_type = tf.as_dtype(output_type)
     try:
-        with (
-            _without_noise(),
-            warnings.catch_warnings(),
-        ):  # it warns that input statistics are missing, which are for QAT only
+        with _without_noise(), warnings.catch_warnings():
+            # It warns that statistics of the input are missing; they are for quantisation-aware training.
             warnings.simplefilter("ignore", UserWarning)
             return converter.convert()
     except ConverterError as error:
