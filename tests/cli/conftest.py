@@ -12,7 +12,7 @@ from kerasvision.cli.main import run as run_command
 CLASSES = ("blue", "green", "red")
 
 
-def write_photos(folder: Path, classes=CLASSES, count: int = 8, size: int = 24) -> Path:
+def write_folder(folder: Path, classes=CLASSES, count: int = 8, size: int = 24) -> Path:
     """Write `count` noisy images of one colour for each class."""
     rng = np.random.default_rng(0)
     for name in classes:
@@ -25,9 +25,15 @@ def write_photos(folder: Path, classes=CLASSES, count: int = 8, size: int = 24) 
 
 
 @pytest.fixture(scope="session")
+def write_photos():
+    """The function that writes such folders."""
+    return write_folder
+
+
+@pytest.fixture(scope="session")
 def photos(tmp_path_factory) -> Path:
     """A good folder; tests must not change it."""
-    return write_photos(tmp_path_factory.mktemp("data") / "photos")
+    return write_folder(tmp_path_factory.mktemp("data") / "photos")
 
 
 @pytest.fixture(scope="session")
