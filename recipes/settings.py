@@ -11,7 +11,7 @@ from kerasvision.errors import DataError, KerasvisionError
 STRATEGIES = ("auto", "freeze", "finetune", "scratch")
 # Below so many training images, "auto" trains the head only; docs/decisions.md has the measurement.
 FINETUNE_FROM = 1000
-HEAD_RATE = {"finetune": 1e-3, "scratch": 1e-3}
+HEAD_RATE = {"finetune": 1e-3, "scratch": 3e-3}
 BACKBONE_FACTOR = 0.1
 LARGEST_CLASS_WEIGHT = 10.0
 
