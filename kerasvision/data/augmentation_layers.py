@@ -6,6 +6,7 @@ Checked against Keras 3.15.1 (the tests repeat it):
 - `RandomSaturation` clips saturation, a number in [0, 1], to its `value_range`; with (0, 255) it therefore
   does not clip, and colours leave the range. With `value_range=(0, 1)` it is right for any range of pixels.
 - `RandomColorJitter` has both faults, and its inner layers ignore `dtype`. It is not used.
+- `Solarization` scales only the upper end of its ranges to pixels. `_Solarize` takes its place.
 - `RandAugment` draws one choice for the whole batch, computes all eleven operations whatever it drew,
   rotates by up to half a turn but one way only, brightens only, blurs but never sharpens, and its
   solarization and posterization are harshest at the lowest factor. `_RandAugment` takes its place.
@@ -25,7 +26,6 @@ from kerasvision.data.step_seeds import StepSeeds
 _RANGE = (0, 255)
 _GROUPS = 4
 _ROUNDS = 2
-_MOST_DRAWS = 16  # more than any layer draws in one call
 _MIDDLE_GREY = 127.5
 
 Step = Callable  # (images, one_hot) -> (images, one_hot)
@@ -100,6 +100,18 @@ class _RandomCrop(_Pixels):
         return ops.image.affine_transform(images, transforms, fill_mode="nearest")
 
 
+class _Solarize(_Pixels):
+    """Invert what is brighter than a random threshold."""
+
+    def __init__(self, strength: float):
+        self.lowest = 255.0 * (1 - strength)
+
+    def __call__(self, images, training=True):
+        shape = (ops.shape(images)[0], 1, 1, 1)
+        threshold = keras.random.uniform(shape, self.lowest, 255.0, seed=self.generator)
+        return ops.where(images < threshold, images, 255.0 - images)
+
+
 class _RandAugment(_Pixels):
     """Two random operations in a row (arXiv:1909.13719), drawn anew for each quarter of the batch.
 
@@ -118,32 +130,36 @@ class _RandAugment(_Pixels):
             layer(layers.RandomColorDegeneration)((0.0, 0.9 * strength), value_range=_RANGE),
             layer(layers.RandomSharpness)((0.5 - sharpness, 0.5 + sharpness), value_range=_RANGE),
             layer(layers.RandomPosterization)((8 - round(4 * strength), 8), value_range=_RANGE),
-            layer(layers.Solarization)(threshold_factor=(1 - strength, 1.0), value_range=_RANGE),
+            _Solarize(strength),
             layer(layers.AutoContrast)(value_range=_RANGE),
         ]
 
     def __call__(self, images):
-        drawn = keras.random.randint((_ROUNDS, _GROUPS), 0, len(self.layers) + 1, seed=self.generator)
+        drawn = keras.random.randint((_GROUPS, _ROUNDS), 0, len(self.layers) + 1, seed=self.generator)
         size = ops.shape(images)[0]
-        bounds = [size * part // _GROUPS for part in range(_GROUPS + 1)]
-        groups = [
-            self._change(images[bounds[part] : bounds[part + 1]], drawn[:, part], part)
-            for part in range(_GROUPS)
-        ]
-        return ops.reshape(ops.concatenate(groups), ops.shape(images))
+        each = (size + _GROUPS - 1) // _GROUPS
+        # Groups of one size, the last filled up from the front. A loop over them, so that tracing meets
+        # each operation once: unrolled it took 4 s.
+        padded = tf.gather(images, tf.range(each * _GROUPS) % size)
+        groups = tf.reshape(padded, (_GROUPS, each, *images.shape[1:]))
+        signature = tf.TensorSpec((None, *images.shape[1:]), tf.float32)
+        turns = tf.reshape(tf.range(_GROUPS * _ROUNDS, dtype=tf.int64), (_GROUPS, _ROUNDS))
+        changed = tf.map_fn(self._change, (groups, drawn, turns), fn_output_signature=signature)
+        return ops.reshape(tf.reshape(changed, tf.shape(padded))[:size], ops.shape(images))
 
-    def _change(self, images, drawn, part: int):
-        for number in range(_ROUNDS):
-            turn = number * _GROUPS + part
-            branches = [partial(self._apply, layer, images, turn) for layer in self.layers]
-            images = tf.switch_case(drawn[number], [*branches, partial(tf.identity, images)])
-        return images
+    def _change(self, group):
+        images, drawn, turns = group
+
+        def one_round(number, images):
+            branches = [partial(self._apply, layer, images, turns[number]) for layer in self.layers]
+            return number + 1, tf.switch_case(drawn[number], [*branches, partial(tf.identity, images)])
+
+        return tf.while_loop(lambda number, _: number < _ROUNDS, one_round, (0, images))[1]
 
     @staticmethod
-    def _apply(layer, images, turn: int):
+    def _apply(layer, images, turn):
         if hasattr(layer, "generator"):
-            # A fixed place in the row of draws, as eager execution passes over what was not drawn.
-            layer.generator.drawn = turn * _MOST_DRAWS
+            layer.generator.begin(turn)
         return tf.ensure_shape(layer(images, training=True), images.shape)
 
 

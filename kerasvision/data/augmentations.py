@@ -2,6 +2,7 @@
 
 from difflib import get_close_matches
 
+from kerasvision.data.splits import check_seed
 from kerasvision.errors import DataError
 
 NAMES = ("flip", "vertical_flip", "crop", "rotation", "color", "randaugment", "mixup", "cutmix", "erasing")
@@ -33,6 +34,7 @@ def augmentation(spec: str = "standard", *, strength: float = 0.5, seed: int = 0
         raise DataError(
             f'`strength` must be above 0 and at most 1. Received: {strength!r}. For none pass spec="none".'
         )
+    check_seed(seed)
     if not isinstance(spec, str):
         raise DataError(f'`spec` must be text, as "flip+crop". Received: {spec!r}.')
     return Augmentation(_parse(spec), float(strength), seed)

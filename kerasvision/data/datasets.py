@@ -21,7 +21,7 @@ _USUAL = {"train": ("train",), "validation": ("validation", "val", "dev"), "test
 
 
 def from_tfds(
-    name: str,
+    name,
     *,
     splits: Mapping[str, str] | None = None,
     data_dir: str | os.PathLike | None = None,
@@ -43,7 +43,7 @@ def from_tfds(
     can be read by number; memory stays flat however many there are.
 
     Args:
-        name: as for `tfds.builder`, for example `"tf_flowers"` or `"imagenette/160px:1.*.*"`.
+        name: as for `tfds.builder`, for example `"tf_flowers"` or `"imagenette/160px:1.*.*"`; or a builder.
         splits: "train", "validation", "test" -> split of the data set, such as `"train[:80%]"`. By default
             those of the same names; a validation split that is not there is cut from training.
         data_dir: where tensorflow-datasets keeps its data.
@@ -167,17 +167,18 @@ class _Joined(Sequence):
         return " ".join(part.fingerprint() for part in self.parts)
 
 
-def _builder(name: str, data_dir: str | os.PathLike | None, download: bool):
+def _builder(name, data_dir: str | os.PathLike | None, download: bool):
     import tensorflow_datasets as tfds
 
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
+        builder = tfds.builder(name, data_dir=data_dir) if isinstance(name, str) else name
     except tfds.core.registered.DatasetNotFoundError as error:
         raise DataError(f"`name` {name!r} is no data set of tensorflow-datasets: {error}") from None
     if not builder.info.splits:
         if not download:
             raise DataError(
-                f"{name} is not prepared in {builder.data_dir}. Pass download=True, or the right `data_dir`."
+                f"{builder.info.full_name} is not prepared in {builder.data_dir}. Pass "
+                f"download=True, or the right `data_dir`."
             )
         builder.download_and_prepare()
     return builder

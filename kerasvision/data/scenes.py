@@ -95,25 +95,25 @@ class Scene:
         return (first + along[..., None] * (second - first)).astype(np.uint8)
 
 
-def random_scene(kind: str, rng: np.random.Generator) -> Scene:
+def random_scene(kind: str, rng: np.random.Generator, extent: tuple[float, float] = (1.0, 1.0)) -> Scene:
     """Return a scene of one shape, whose place, size, angle and colours are drawn from `rng`.
 
     Args:
         kind: one of `SHAPES`.
         rng: the source of all that is random.
+        extent: (width, height) of the picture in units of its shorter side.
     """
     radius = rng.uniform(0.22, 0.4)
     ground = rng.integers(30, 226, (2, 3))
     shape = Shape(
         kind=kind,
-        centre=tuple(rng.uniform(radius, 1 - radius, 2).tolist()),
+        centre=tuple(rng.uniform(radius, np.array(extent) - radius).tolist()),
         radius=float(radius),
         angle=float(rng.uniform(-0.4, 0.4)),
         colour=tuple(_apart(ground.mean(0), rng)),
     )
-    lines = [
-        (*rng.uniform(0, 1, 4).tolist(), *rng.integers(0, 256, 3).tolist()) for _ in range(rng.integers(2, 6))
-    ]
+    ends = rng.uniform(0, 1, (rng.integers(2, 6), 4)) * (*extent, *extent)
+    lines = [(*line, *rng.integers(0, 256, 3).tolist()) for line in ends.tolist()]
     return Scene(
         shapes=(shape,),
         ground=tuple(tuple(colour) for colour in ground.tolist()),

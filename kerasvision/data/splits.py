@@ -32,6 +32,7 @@ def stratified_split(
         >>> {name: len(part) for name, part in parts.items()}
         {'train': 16, 'validation': 4}
     """
+    check_seed(seed)
     labels = np.asarray(labels)
     parts = {part: float(fraction) for part, fraction in fractions.items() if fraction != 0}
     _check(parts, fractions)
@@ -46,6 +47,12 @@ def stratified_split(
         chosen[part] = _gather(groups, taken, share)
         taken = taken + share
     return {"train": _gather(groups, taken, sizes - taken), **chosen}
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that is not a whole number from 0."""
+    if not isinstance(seed, int | np.integer) or seed < 0:
+        raise DataError(f"`seed` must be a whole number from 0. Received: {seed!r}.")
 
 
 def _check(parts: Mapping[str, float], fractions: Mapping[str, float]) -> None:

@@ -37,16 +37,21 @@ class StepSeeds:
     def begin(self) -> None:
         """Let all generators draw from the front again; call it before the layers are."""
         for generator in self._generators:
-            generator.drawn = 0
+            generator.begin()
 
 
 class _Generator(keras.random.SeedGenerator):
-    """Hands out (key, step, replica, number of the draw), mixed into two numbers."""
+    """Hands out (key, step, replica, turn, number of the draw), mixed into two numbers."""
 
     def __init__(self, step: tf.Variable, key: int):
         # Not calling super().__init__: it would make the variable that this class does without.
-        self.state, self.key, self.drawn = step, key, 0
+        self.state, self.key = step, key
+        self.begin()
         self.name, self._initial_seed, self.backend = "step_seeds", key, keras.backend
+
+    def begin(self, turn=0) -> None:
+        """Draw from the front again; in a loop, `turn` tells its rounds apart."""
+        self.turn, self.drawn = turn, 0
 
     def next(self, ordered: bool = True):
         """Return the next seed, (2,) int32."""
@@ -55,6 +60,6 @@ class _Generator(keras.random.SeedGenerator):
         number = self.drawn
         self.drawn += 1
         low = tf.bitwise.bitwise_xor(self.state.value(), tf.constant(self.key, tf.int64))
-        high = replica * 4096 + number
+        high = (replica * 1024 + tf.cast(self.turn, tf.int64)) * 64 + number
         seed = tf.stack([low, high]) & tf.constant(0x7FFFFFFF, tf.int64)
         return tf.cast(seed, tf.int32)

@@ -88,7 +88,9 @@ class DrawnPictures(Sequence):
         """Return the scene of a picture: what is drawn where."""
         if not 0 <= index < len(self):
             raise IndexError(index)
-        return random_scene(self.kinds[self.labels[index]], np.random.default_rng((self.seed, index)))
+        height, width = self.image_size
+        extent = width / min(self.image_size), height / min(self.image_size)
+        return random_scene(self.kinds[self.labels[index]], np.random.default_rng((self.seed, index)), extent)
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self.scene(index).draw(self.image_size)

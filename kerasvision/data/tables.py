@@ -1,6 +1,7 @@
 """A CSV file of paths and labels as a `VisionData`."""
 
 import csv
+import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -118,9 +119,8 @@ def _read(table: Path, columns: Mapping[str, str]) -> list[_Row]:
         ) from None
     except UnicodeDecodeError as error:
         raise DataError(f"`file` {table} is not UTF-8 text ({error}). Save it as “CSV UTF-8”.") from None
-    lines = text.splitlines()
-    delimiter = max(",;\t", key=(lines[0] if lines else "").count)
-    reader = csv.DictReader(lines, delimiter=delimiter)
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     header = [name.strip() for name in reader.fieldnames or ()]
     reader.fieldnames = header
     for wanted in (columns["path"], columns["label"]):

@@ -13,6 +13,7 @@ from kerasvision.data.decoding import Source
 from kerasvision.data.loading import as_tf_dataset, batch_count, epoch_order, iterate_batches
 from kerasvision.data.pixel_cache import PixelCache
 from kerasvision.data.preprocessing import Preprocessing
+from kerasvision.data.splits import check_seed
 from kerasvision.errors import BadImageError, DataError
 
 SPLITS = ("train", "validation", "test")
@@ -80,8 +81,7 @@ class VisionData:
             raise DataError(
                 f"`batch_size` must be a whole number from 1. Received: {self.batch_size!r}. Try 32."
             )
-        if not isinstance(self.seed, int | np.integer) or self.seed < 0:
-            raise DataError(f"`seed` must be a whole number from 0. Received: {self.seed!r}.")
+        check_seed(self.seed)
 
     @property
     def image_size(self) -> tuple[int, int]:
