@@ -19,7 +19,7 @@ LAYERS = (
     {"export"},
     {"training", "metrics", "report", "data"},
     {"models", "explain"},
-    {"errors", "files", "progress", "_lazy", "_litert"},
+    {"errors", "files", "progress", "_lazy", "_litert", "_tflite_file"},
 )
 
 
