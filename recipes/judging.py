@@ -90,7 +90,7 @@ def read_mistakes(path: str | os.PathLike) -> list[Mistake]:
     from kerasvision.training.checkpoints import DAMAGED
 
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             parts = {name: archive[name] for name in archive.files}
         return [
             Mistake(

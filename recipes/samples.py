@@ -71,7 +71,7 @@ def read_samples(path: str | os.PathLike) -> RunSamples:
     from kerasvision.training.checkpoints import DAMAGED
 
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             parts = {name: archive[name] for name in ("calibration", "images", "targets")}
             return RunSamples(split=str(archive["split"]), **parts)
     except DAMAGED as error:

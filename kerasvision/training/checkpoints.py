@@ -34,7 +34,7 @@ def read_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict]:
         RunError: the file is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             facts = json.loads(bytes(archive["facts"]).decode())
             return {k[6:]: archive[k] for k in archive.files if k.startswith("array/")}, facts
     except DAMAGED as error:
@@ -51,6 +51,8 @@ class Checkpoints:
 
     def __init__(self, folder: str | os.PathLike, phase: str):
         self.folder, self.phase = make_folder(folder), phase
+        for path in self.folder.glob(f".{phase}-*.part"):  # of a write that was killed
+            path.unlink(missing_ok=True)
 
     def save(self, step: int, arrays: Mapping[str, np.ndarray], facts: Mapping) -> None:
         """Write the checkpoint of a step and delete those before the last two.
@@ -104,7 +106,7 @@ class Checkpoints:
 
 def _best_of(path: Path) -> str | None:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             return json.loads(bytes(archive["facts"]).decode()).get("best")
     except DAMAGED:
         return None

@@ -46,11 +46,10 @@ def _chosen(model, part: str | int, head: Collection[str]) -> set[str]:
         )
     from kerasvision.models import stages
 
-    groups = [layers for layers in stages(model)]
+    *groups, _ = stages(model)  # the last list is what follows the last feature map
     if part > len(groups):
         raise KerasvisionError(
             f'`finetune_stages` is {part}, but `{model.name}` has {len(groups)} stages. Give "all" or '
             f"a number up to {len(groups)}."
         )
-    names = {getattr(layer, "name", layer) for layers in groups[-part:] for layer in layers}
-    return names | set(head)
+    return {name for names in groups[-part:] for name in names} | set(head)
