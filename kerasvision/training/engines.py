@@ -103,12 +103,15 @@ def _work(model) -> tuple[str, float]:
     """Return the kind of network and 10^9 multiplications of its convolutions for an image."""
     import keras
 
+    from kerasvision.models import graph
+
     total, kind = 0, "dense"
-    for layer in model.layers:
+    for node in graph.nodes(model):
+        layer = node.operation
         if isinstance(layer, keras.layers.DepthwiseConv2D):
             kind = "depthwise"
         if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
-            height, width = layer.output.shape[1:3]
+            height, width = node.output_tensors[0].shape[1:3]
             total += int(np.prod(layer.kernel.shape)) * height * width
     return kind, total / 1e9
 
