@@ -11,6 +11,7 @@ import numpy as np
 from kerasvision.data.assembling import assemble
 from kerasvision.data.in_memory import NumberedNames
 from kerasvision.data.pixel_cache import DEFAULT_LIMIT, cache_home, pixel_cache
+from kerasvision.data.positional import open_for_reading, read_at
 from kerasvision.data.preprocessing import Preprocessing, Resize
 from kerasvision.data.vision_data import SPLITS, VisionData
 from kerasvision.errors import DataError
@@ -124,7 +125,7 @@ class PackedImages(Sequence):
         if not 0 <= index < len(self):
             raise IndexError(index)
         start, end = int(self.offsets[index]), int(self.offsets[index + 1])
-        return os.pread(self._open(), end - start, start)
+        return read_at(self._open(), end - start, start)
 
     def fingerprint(self) -> str:
         """Return what tells these images from others."""
@@ -133,7 +134,7 @@ class PackedImages(Sequence):
     def _open(self) -> int:
         with self._lock:
             if self._handle is None:
-                self._handle = os.open(self.file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+                self._handle = open_for_reading(self.file)
             return self._handle
 
     def __getstate__(self):

@@ -5,20 +5,12 @@ which saves most of the work after the Huffman decoding and nearly all of the me
 """
 
 import os
+from importlib import import_module
+from importlib.util import find_spec
 from io import BytesIO
 
 import numpy as np
-from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
-    Image,
-    JpegImagePlugin,
-    PngImagePlugin,
-    PpmImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import Image
 
 from kerasvision.errors import BadImageError
 
@@ -28,20 +20,11 @@ _SUFFIXES = "avif bmp dib gif heic heif jfif jpe jpeg jpg mpo pbm pgm png pnm pp
 IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 # Only these are tried: other plugins of Pillow run outside programs (EPS) or hold no photos. MPO is opened
 # as JPEG.
-FORMATS = tuple(
-    plugin.format
-    for plugin in (
-        JpegImagePlugin.JpegImageFile,
-        PngImagePlugin.PngImageFile,
-        WebPImagePlugin.WebPImageFile,
-        GifImagePlugin.GifImageFile,
-        BmpImagePlugin.BmpImageFile,
-        BmpImagePlugin.DibImageFile,
-        TiffImagePlugin.TiffImageFile,
-        PpmImagePlugin.PpmImageFile,
-        AvifImagePlugin.AvifImageFile,
-    )
-)
+_PLUGINS = ("Jpeg", "Png", "WebP", "Gif", "Bmp", "Tiff", "Ppm", "Avif")
+for _plugin in _PLUGINS:
+    if find_spec(f"PIL.{_plugin}ImagePlugin"):  # AVIF came with Pillow 11.3
+        import_module(f"PIL.{_plugin}ImagePlugin")
+FORMATS = tuple(kind for kind in "JPEG PNG WEBP GIF BMP DIB TIFF PPM AVIF".split() if kind in Image.OPEN)
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -137,12 +120,12 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     mode = image.mode
     if mode == "RGB":
         return _over_white(image.convert("RGBA")) if "transparency" in image.info else image
-    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        return _over_white(image.convert("RGBA"))
     if mode.startswith("I;16") or (mode == "I" and image.format == "PNG"):
         return Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)).convert(
             "RGB"
         )
+    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        return _over_white(image.convert("RGBA"))
     if mode in ("L", "P", "1", "CMYK", "YCbCr"):
         return image.convert("RGB")
     kinds = {"F": "floating-point", "I": "32-bit integer", "LAB": "CIELAB"}
@@ -190,6 +173,8 @@ def _problem(file, error: Exception) -> str:
             "is a HEIC photo (the iPhone's format), which cannot be decoded here. Convert it to JPEG, or set "
             "the phone to “Most compatible”"
         )
+    if start[4:12] == b"ftypavif" and isinstance(error, Image.UnidentifiedImageError):
+        return "is AVIF, which this Pillow cannot read. Update it: pip install -U 'pillow>=11.3'"
     if not start.strip(b"\0"):
         return "holds only zero bytes: it was not copied or downloaded completely"
     if isinstance(error, Image.UnidentifiedImageError):

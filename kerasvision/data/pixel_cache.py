@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasvision.data.positional import open_for_writing, read_at, write_at
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.errors import DataError
 from kerasvision.progress import say
@@ -51,10 +52,14 @@ class PixelCache:
         files = self._open()
         if files is None:
             return False
-        expected = int.from_bytes(os.pread(files[1], 4, int(slot) * 4), "little")
-        if not expected:
+        try:
+            expected = int.from_bytes(read_at(files[1], 4, int(slot) * 4), "little")
+            if not expected:
+                return False
+            pixels = read_at(files[0], self.slot_bytes, int(slot) * self.slot_bytes)
+        except OSError as error:
+            self._give_up(error)
             return False
-        pixels = os.pread(files[0], self.slot_bytes, int(slot) * self.slot_bytes)
         if len(pixels) != self.slot_bytes or _checksum(pixels) != expected:
             return False
         image[:] = np.frombuffer(pixels, np.uint8).reshape(image.shape)
@@ -67,8 +72,8 @@ class PixelCache:
             return
         pixels = np.ascontiguousarray(image).tobytes()
         try:
-            _write_all(files[0], pixels, int(slot) * self.slot_bytes)
-            _write_all(files[1], _checksum(pixels).to_bytes(4, "little"), int(slot) * 4)
+            write_at(files[0], pixels, int(slot) * self.slot_bytes)
+            write_at(files[1], _checksum(pixels).to_bytes(4, "little"), int(slot) * 4)
         except OSError as error:
             self._give_up(error)
 
@@ -76,7 +81,7 @@ class PixelCache:
         """Return the number of slots that hold an image."""
         files = self._open()
         return (
-            int(np.count_nonzero(np.frombuffer(os.pread(files[1], self.count * 4, 0), "<u4"))) if files else 0
+            int(np.count_nonzero(np.frombuffer(read_at(files[1], self.count * 4, 0), "<u4"))) if files else 0
         )
 
     def close(self) -> None:
@@ -220,31 +225,21 @@ def _age(folder: Path) -> float:
 
 
 def _size(folder: Path) -> int:
-    """Return the bytes on disk: files are sparse until they are filled."""
+    """Return what a cache takes once it is filled: until then its files are sparse."""
     total = 0
     for file in folder.glob("*"):
         try:
-            status = file.stat()
+            total += file.stat().st_size
         except OSError:
             continue
-        total += status.st_blocks * 512 if hasattr(status, "st_blocks") else status.st_size
     return total
 
 
 def _open_sized(path: Path, size: int) -> int:
-    file = os.open(
-        path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0), 0o666
-    )
+    file = open_for_writing(path)
     if os.fstat(file).st_size != size:
         os.ftruncate(file, size)
     return file
-
-
-def _write_all(file: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(file, view, offset)
-        view, offset = view[written:], offset + written
 
 
 def _checksum(pixels: bytes) -> int:

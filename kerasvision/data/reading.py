@@ -14,6 +14,8 @@ from kerasvision.data.vision_data import source_facts
 from kerasvision.errors import BadImageError, DataError
 from kerasvision.progress import bar, say
 
+_BLOCK = 1024  # what waits at once: a task takes about 1 kB
+
 
 @dataclass(frozen=True)
 class Found:
@@ -142,9 +144,11 @@ def readable(
     pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="kerasvision-check")
     try:
         with bar("Reading photos", len(found.paths)) as advance:
-            for index, error in enumerate(pool.map(problem, range(len(found.paths)))):
-                good.append(index) if error is None else bad.append(error)
-                advance()
+            for start in range(0, len(found.paths), _BLOCK):
+                block = range(start, min(start + _BLOCK, len(found.paths)))
+                for index, error in zip(block, pool.map(problem, block), strict=True):
+                    good.append(index) if error is None else bad.append(error)
+                    advance()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return np.array(good, np.int64), bad

@@ -1,6 +1,9 @@
 """Batches: exactly in order, few ahead, and nothing left behind when one stops."""
 
+import os
 import pickle
+import subprocess
+import sys
 import threading
 import time
 
@@ -229,9 +232,6 @@ def test_tf_data_names_the_bad_file(class_folder):
 
 
 def test_numpy_needs_no_tensorflow(class_folder, tmp_path):
-    import subprocess
-    import sys
-
     root = class_folder({"a": 3, "b": 3})
     code = (
         "import sys, kerasvision as kv\n"
@@ -247,3 +247,37 @@ def test_one_preprocessing_for_all():
     data = shapes(count=10, image_size=32)
     assert data.preprocessing == Preprocessing(32) and data.image_size == (32, 32)
     assert Image.fromarray(data.images("train", [0])[0]).size == (32, 32)
+
+
+MEMORY = """
+import sys
+from pathlib import Path
+from kerasvision.data import image_folder
+
+def resident(field):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+before = resident("VmRSS")
+data = image_folder(sys.argv[1], image_size=96, cache=False, on_bad_file=sys.argv[2])
+for split in data.splits:
+    for _ in data.iterate(split):
+        pass
+print(resident("VmHWM") - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("on_bad_file", ["raise", "skip"])
+def test_memory_is_flat_in_the_number_of_images(on_bad_file, tmp_path, photo):
+    Image.fromarray(photo(96, 128)).save(tmp_path / "one.jpg")
+    grown = []
+    for count in (400, 8000):
+        for i in range(count):
+            file = tmp_path / str(count) / "ab"[i % 2] / f"{i:05d}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            os.link(tmp_path / "one.jpg", file)
+        command = [sys.executable, "-c", MEMORY, tmp_path / str(count), on_bad_file]
+        grown.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    # 7,600 decoded images would be 210 MB; their paths, names and labels are about 3 MB.
+    assert grown[1] - grown[0] < 8, grown

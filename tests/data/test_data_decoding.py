@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from kerasvision.data import Preprocessing, open_image
+from kerasvision.data import Preprocessing, decoding, open_image
 from kerasvision.errors import BadImageError
 
 
@@ -64,6 +64,11 @@ def test_sixteen_bit_grey_is_scaled_not_clipped(kind):
     deep = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     read = np.asarray(open_image(encoded(Image.fromarray(deep), kind)))
     np.testing.assert_array_equal(read[..., 0], np.round(deep / 257.0))
+
+
+def test_sixteen_bit_grey_with_a_transparent_level_is_scaled_too():
+    deep = Image.fromarray(np.full((8, 8), 300 * 257 // 2, np.uint16))
+    assert (np.asarray(open_image(encoded(deep, "PNG", transparency=5))) == 150).all()
 
 
 def test_palette(photo):
@@ -140,6 +145,7 @@ def test_scaled_decoding_looks_like_full_decoding(size, photo):
     assert mean_difference(Preprocessing(size).read(data), full) < 1.0
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_broken_exif_is_no_exif(photo):
     data = encoded(Image.fromarray(photo()), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xff" * 30)
     assert open_image(data).size == (64, 48)
@@ -225,6 +231,13 @@ def test_bad_files_are_named_with_the_reason(case, tmp_path):
         with pytest.raises(BadImageError, match=f"photo.jpg: .*{reason}") as raised:
             open_image(source, (32, 32), name=name)
         assert raised.value.path.endswith("photo.jpg")
+
+
+def test_avif_without_the_plugin_says_what_to_do(monkeypatch, photo):
+    data = encoded(Image.fromarray(photo()), "AVIF")
+    monkeypatch.setattr(decoding, "FORMATS", tuple(kind for kind in decoding.FORMATS if kind != "AVIF"))
+    with pytest.raises(BadImageError, match="is AVIF, which this Pillow cannot read. Update it"):
+        open_image(data)
 
 
 @pytest.mark.parametrize("strictness", ["error", "ignore"])

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -112,8 +113,8 @@ def test_a_full_disk_is_said_once_and_reading_goes_on(class_folder, monkeypatch)
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(file, data, offset)
 
-    real = os.pwrite
-    monkeypatch.setattr(module.os, "pwrite", full)
+    real = module.write_at
+    monkeypatch.setattr(module, "write_at", full)
     monkeypatch.setattr(module, "say", said.append)
     for _ in range(2):
         np.testing.assert_array_equal(data.images("train", range(12)), expected)
@@ -165,6 +166,40 @@ def test_it_lies_in_the_cache_folder_and_nowhere_else(class_folder, own_cache, t
         list(data.iterate("train"))
         assert home in data.cache.folder.parents and (data.cache.folder / "pixels.bin").exists()
     assert sorted(path.name for path in root.iterdir()) == ["a", "b"]
+
+
+def test_it_never_lies_among_the_photos(class_folder, monkeypatch):
+    root = class_folder({"a": 2, "b": 2})
+    with pytest.raises(DataError, match="would lie among the photos.*KERASVISION_CACHE"):
+        image_folder(root, image_size=16, cache=root / "cache")
+    monkeypatch.setenv("KERASVISION_CACHE", str(root))
+    with pytest.raises(DataError, match="would lie among the photos"):
+        image_folder(root, image_size=16)
+    assert sorted(path.name for path in root.iterdir()) == ["a", "b"]
+
+
+def test_systems_without_pread(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "pread")
+    monkeypatch.delattr(os, "pwrite")
+    cache = PixelCache(tmp_path / "c", 50, (8, 8))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda slot: cache.write(slot, picture(slot)), range(50)))
+        for slot, image in enumerate(pool.map(lambda slot: read(cache, slot), range(50))):
+            np.testing.assert_array_equal(image, picture(slot))
+
+
+def test_a_disk_that_cannot_be_read_is_said_and_photos_are_decoded(class_folder, monkeypatch):
+    said = []
+    data = image_folder(class_folder({"a": 3, "b": 3}), image_size=16, validation_fraction=0, cache=True)
+    expected = data.images("train", range(6))
+
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(module, "read_at", fail)
+    monkeypatch.setattr(module, "say", said.append)
+    np.testing.assert_array_equal(data.images("train", range(6)), expected)
+    assert len(said) == 1 and "Input/output error" in said[0]
 
 
 def test_the_least_recently_used_is_deleted(tmp_path):
