@@ -1,6 +1,7 @@
 """`kerasvision check`."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +48,10 @@ def check(
         typer.echo(json.dumps(checkup.to_dict(), indent=2, ensure_ascii=False))
     elif form is Format.csv:
         show(_rows(checkup), form, COLUMNS)
+    elif sys.stdout.isatty():
+        from rich.console import Console
+
+        Console().print(checkup)
     else:
         typer.echo(str(checkup))
     if strict and not checkup.ok:

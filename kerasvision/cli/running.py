@@ -19,7 +19,7 @@ def evaluate(
         Path, typer.Argument(metavar="DATA", help="Folder with a folder of images for each class, or a CSV.")
     ],
     split: Annotated[
-        str | None, typer.Option(help="train, validation or test, where the data have splits.")
+        str | None, typer.Option(help="By default test, else validation, else all images.")
     ] = None,
     on_bad_file: OnBadFile = "raise",
     form: FormatOption = Format.table,
@@ -37,12 +37,13 @@ def evaluate(
     opened = Run.load(run)
     settings = opened.preprocessing.to_dict()
     found = read_data(data, validation_fraction=0.0, cache=False, on_bad_file=on_bad_file, **settings)
+    split = split or next(s for s in ("test", "validation", "train") if s in found.splits)
     judgement = opened.evaluate(found, split)
     if form is Format.json:
-        show_facts(judgement.to_dict(), form)
+        show_facts({"split": split} | judgement.to_dict(), form)
         return
     if form is Format.table:
-        show_facts(_summary(judgement))
+        show_facts(({"split": split} if len(found.splits) > 1 else {}) | _summary(judgement))
         typer.echo()
     show([_class_row(scores) for scores in judgement.per_class], form)
 

@@ -70,6 +70,15 @@ def test_evaluate(command, photos, trained):
     assert [row["images"] for row in csv.DictReader(io.StringIO(out))] == ["8", "8", "8"]
 
 
+def test_evaluate_takes_the_split_that_is_asked_for(command, trained, tmp_path, write_photos):
+    write_photos(tmp_path / "photos" / "train", count=2)
+    write_photos(tmp_path / "photos" / "test", count=3)
+    for options, images in (((), 9), (("--split", "train"), 6)):
+        code, out, _ = command("evaluate", trained, tmp_path / "photos", "--format", "json", *options)
+        assert code == 0 and json.loads(out)["count"] == images
+    assert "split              test" in command("evaluate", trained, tmp_path / "photos")[1]
+
+
 def test_predict_by_run_and_by_file_agree(command, photos, trained, tflite):
     answers = []
     for source in (trained, tflite):
