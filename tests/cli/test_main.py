@@ -101,6 +101,7 @@ def test_a_reader_that_goes_away():
     assert process.stderr.read() == ""
 
 
+@pytest.mark.slow
 def test_interrupting_a_training_is_one_line_and_leaves_the_run(photos, training, tmp_path):
     """Send SIGINT (Ctrl-C) in the middle of a training."""
     run = tmp_path / "run"
