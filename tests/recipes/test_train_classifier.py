@@ -51,7 +51,9 @@ def test_what_was_judged_is_what_the_kept_model_says(frozen):
     accuracy = np.mean(answers.argmax(1) == data.splits["validation"].labels)
     assert run.metrics["split"] == "validation"
     assert run.metrics["accuracy"] == pytest.approx(accuracy)
-    assert run.judgement.to_dict() == {k: v for k, v in run.metrics.items() if k != "split"}
+    assert json.loads(json.dumps(run.judgement.to_dict())) == {
+        k: v for k, v in run.metrics.items() if k != "split"
+    }
     assert accuracy > 0.5
 
 
