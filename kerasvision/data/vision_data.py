@@ -17,9 +17,10 @@ from kerasvision.data.splits import check_seed
 from kerasvision.errors import BadImageError, DataError
 
 SPLITS = ("train", "validation", "test")
+CLASSES_SHOWN = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Samples:
     """The images and labels of one split.
 
@@ -47,8 +48,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        return f"Samples({len(self):,} images)"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class VisionData:
     """Labelled images in splits, decoded and resized when they are read.
 
@@ -82,6 +86,20 @@ class VisionData:
                 f"`batch_size` must be a whole number from 1. Received: {self.batch_size!r}. Try 32."
             )
         check_seed(self.seed)
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        size = f"{height} x {width} pixels ({self.preprocessing.resize})"
+        lines = [f"VisionData of {self.origin}: {len(self.class_names)} classes, {size}"]
+        for split, counts in self.counts.items():
+            shown = [f"{name} {count:,}" for name, count in list(counts.items())[:CLASSES_SHOWN]]
+            rest = len(counts) - len(shown)
+            classes = ", ".join(shown) + (f" and {rest} more" if rest else "")
+            lines.append(f"  {split}: {sum(counts.values()):,} images ({classes})")
+        lines += [f"  left out: {error}" for error in self.skipped[:CLASSES_SHOWN]]
+        if len(self.skipped) > CLASSES_SHOWN:
+            lines.append(f"  left out: {len(self.skipped) - CLASSES_SHOWN} more (`.skipped` lists them)")
+        return "\n".join(lines + [f"  note: {note}" for note in self.notes])
 
     @property
     def image_size(self) -> tuple[int, int]:

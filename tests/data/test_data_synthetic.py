@@ -89,3 +89,11 @@ def _centred(scene: Scene) -> np.ndarray:
 def test_bad_arguments(arguments, message):
     with pytest.raises(DataError, match=message):
         shapes(**arguments)
+
+
+def test_data_show_what_they_are_in_a_few_lines():
+    data = shapes("classify", count=40, image_size=16)
+    lines = repr(data).splitlines()
+    assert "classes, 16 x 16 pixels (stretch)" in lines[0]
+    assert lines[1].startswith("  train: ") and f"{data.class_names[0]} " in lines[1]
+    assert len(lines) < 10 and max(map(len, lines)) < 250
