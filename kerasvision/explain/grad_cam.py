@@ -140,7 +140,10 @@ def _checked_images(model: keras.Model, images) -> np.ndarray:
         e in (None, s) for e, s in zip(expected[1:], images.shape[1:], strict=True)
     )
     if not fits:
-        raise ValueError(f"`images` must be of shape (n, *{expected[1:]}). Received: {images.shape}.")
+        sides = ", ".join(
+            name if side is None else str(side) for name, side in zip("hwc", expected[1:], strict=True)
+        )
+        raise ValueError(f"`images` must be of shape (n, {sides}). Received: {images.shape}.")
     return images
 
 

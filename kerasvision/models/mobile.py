@@ -22,8 +22,11 @@ def build(builder, weights: str | os.PathLike | None, **arguments) -> keras.Mode
         if weights is not None:
             loading.load_weights(model, weights)
         return model
+    if arguments["input_tensor"] is not None and arguments["input_shape"] is None:
+        # Else Keras takes the weights for 224 px, although it has some for 96, 128, 160 and 192.
+        arguments["input_shape"] = tuple(arguments["input_tensor"].shape[1:])
     with warnings.catch_warnings(), loading.explain_download(arguments["name"]):
-        # "input_shape is undefined or not square": the weights of 224 px are used, which is what we want.
+        # "input_shape is undefined or not square": at other sizes those for 224 px are what we want.
         warnings.filterwarnings("ignore", message=".*input_shape.*", category=UserWarning)
         return builder(weights="imagenet", **arguments)
 

@@ -20,8 +20,12 @@ batchnorm = partial(layers.BatchNormalization, momentum=0.9)
 def residual(x, filters: int, *, stride: int, name: str):
     """Add two 3x3 convolutions to a shortcut: (h, w, c) -> (h/stride, w/stride, filters)."""
     shortcut = x
-    if stride > 1 or x.shape[-1] != filters:
-        shortcut = conv(filters, 1, strides=stride, name=f"{name}_0_conv")(x)
+    if stride > 1:
+        # Not a strided 1x1 convolution: it sees a quarter of the pixels, and below 16 channels its gradient
+        # writes past its memory on CPUs (TensorFlow 2.21 with oneDNN, odd batches; found with malloc.check).
+        shortcut = layers.AveragePooling2D(stride, padding="same", name=f"{name}_0_pool")(shortcut)
+    if x.shape[-1] != filters:
+        shortcut = conv(filters, 1, name=f"{name}_0_conv")(shortcut)
         shortcut = batchnorm(name=f"{name}_0_bn")(shortcut)
     x = conv(filters, 3, strides=stride, name=f"{name}_1_conv")(x)
     x = batchnorm(name=f"{name}_1_bn")(x)
