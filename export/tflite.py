@@ -11,6 +11,7 @@ import numpy as np
 from kerasvision import _litert
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.errors import ExportError
+from kerasvision.export.bias_correction import correct_biases
 from kerasvision.export.linting import lint
 from kerasvision.export.metadata import add_classifier_metadata
 from kerasvision.export.placing import ExportedFile, write_certified
@@ -110,13 +111,14 @@ def _tflite_bytes(source: ExportSource, settings: Mapping) -> bytes:
         raise ExportError(
             '`calibration` must be given for quantize="int8": 100 to 200 training images, all classes alike.'
         )
-    data = _litert.convert(
-        source.model,
-        input_shape=source.input_shape,
-        calibration=source.calibration,
-        output_names=["probabilities"],
-        **settings,
-    )
+    shared = {
+        "input_shape": source.input_shape,
+        "output_names": ["probabilities"],
+        "batch": settings["batch"],
+    }
+    data = _litert.convert(source.model, calibration=source.calibration, **{**shared, **settings})
+    if settings["quantize"] == "int8":
+        data = correct_biases(data, _litert.convert(source.model, **shared), source.calibration)
     resize = source.preprocessing.resize
     return add_classifier_metadata(
         data,

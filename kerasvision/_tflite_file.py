@@ -134,10 +134,11 @@ def with_names(data: bytes, names: Sequence[str]) -> bytes:
         graph.tensors[tensor].name = name
         entries.append(schema.TensorMapT(name, int(tensor)))
     content.signatureDefs = [signature]
-    return _packed(content, len(data))
+    return pack(content, len(data))
 
 
-def _packed(model, size: int) -> bytes:
+def pack(model, size: int) -> bytes:
+    """Return the bytes of a `schema.ModelT`; `size` is a first guess of their number."""
     import flatbuffers
 
     model.buffers = [_aligned(buffer) for buffer in model.buffers]
@@ -222,7 +223,7 @@ def with_metadata_buffer(data: bytes, name: str, content: bytes) -> bytes:
     model.metadata = [m for m in model.metadata or [] if m.name.decode() != name]
     model.metadata.append(schema.MetadataT(name, len(model.buffers)))
     model.buffers.append(schema.BufferT(np.frombuffer(content, np.uint8)))
-    return _packed(model, len(data) + len(content))
+    return pack(model, len(data) + len(content))
 
 
 def metadata_buffer(data: bytes, name: str) -> bytes | None:
