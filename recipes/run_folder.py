@@ -188,6 +188,13 @@ def write_labels(folder: Path, labels: Sequence[str]) -> None:
         file.writelines(f"{label}\n" for label in labels)
 
 
+def remove_half_written(folder: Path) -> None:
+    """Remove the temporary files of writes that were killed; only for whoever holds the folder's lock."""
+    for pattern in (".*.part", ".*.part.keras"):
+        for path in folder.rglob(pattern):
+            path.unlink(missing_ok=True)
+
+
 def save_model(folder: Path, model) -> None:
     """Write `model.keras` atomically."""
     staged = folder / f".{MODEL.removesuffix('.keras')}.part.keras"

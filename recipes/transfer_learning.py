@@ -118,6 +118,7 @@ def train_classifier(
                 say(f"The run in {out} is finished; nothing to do.")
                 return Run.load(out)
             say(f"Going on with the run in {out}.")
+            run_folder.remove_half_written(out)
         _train(out, record, data, given)
     return Run.load(out)
 
