@@ -92,6 +92,11 @@ def make_job(out: Path, record: dict, data, given: Mapping) -> Job:
             "The frozen backbone has random weights: its features are hardly better than chance. Train with "
             '`weights="imagenet"` or `strategy="scratch"`.'
         )
+    elif job.strategy.name == "freeze" and given["strategy"] == "auto":
+        job.advise(
+            'Only the last layer was trained. `strategy="finetune"` takes minutes instead of seconds and '
+            "often gains some points: 72 -> 82 % with 1,000 and 64 -> 74 % with 250 small photos of flowers."
+        )
     return job
 
 

@@ -62,7 +62,10 @@ def _each(images) -> Iterable[tuple]:
     elif isinstance(images, np.ndarray):
         yield from ((image, None) for image in (images if images.ndim == 4 else [images]))
     elif hasattr(images, "convert") and hasattr(images, "getexif"):
-        yield _from_pil(images), getattr(images, "filename", "") or None
+        from kerasvision.data.decoding import from_pil
+
+        name = getattr(images, "filename", "")
+        yield np.asarray(from_pil(images, name or "image")), name or None
     elif isinstance(images, Iterable):
         for image in images:
             yield from _each(image)
@@ -91,12 +94,6 @@ def _files(path: str) -> list[tuple[str, str]]:
     return [(os.path.abspath(file), file) for file in found if not os.path.isdir(file)]
 
 
-def _from_pil(image) -> np.ndarray:
-    from PIL import ImageOps
-
-    return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-
-
 def _short(value) -> str:
     text = repr(value)
     return text if len(text) < 80 else text[:77] + "..."
@@ -116,9 +113,12 @@ def probabilities(
 
     Raises:
         BadImageError: an image cannot be read.
+        DataError: `on_bad_file` is neither.
     """
     from kerasvision.data.loading import iterate_batches
+    from kerasvision.data.reading import check_mode
 
+    check_mode(on_bad_file)
     bad: dict[int, BadImageError] = {}
 
     def read_into(index: int, image: np.ndarray) -> None:

@@ -224,6 +224,7 @@ def _checked(given: dict) -> dict:
     settings.class_weights_of(given["class_weights"], given["data"])
     if given["batchnorm"] not in ("frozen", "train"):
         raise KerasvisionError(f'`batchnorm` must be "frozen" or "train". Received: {given["batchnorm"]!r}.')
+    _refuse_several_machines(given["distribute"])
     kept = {k: v for k, v in given.items() if k not in ("data", "out", "distribute")}
     kept["model"] = settings.describe_model(given["model"])
     kept["weights"] = settings.describe_weights(given["weights"])
@@ -234,6 +235,17 @@ def _nothing_reached(out: Path, record: dict) -> bool:
     """Tell whether a run failed before it had anything to keep, as after a typing error in `model`."""
     kept = (out / name for name in (run_folder.CACHE, run_folder.CHECKPOINTS))
     return record["status"] != "finished" and not any(any(folder.glob("*")) for folder in kept)
+
+
+def _refuse_several_machines(strategy) -> None:
+    resolver = getattr(strategy, "cluster_resolver", None)
+    tasks = resolver.cluster_spec().as_dict() if resolver is not None else {}
+    if sum(len(addresses) for addresses in tasks.values()) > 1:
+        raise KerasvisionError(
+            "`distribute` must be a strategy of one machine, for example tf.distribute.MirroredStrategy(): "
+            "a run folder belongs to one process. Several machines: use kerasvision.training.fit, which "
+            "takes MultiWorkerMirroredStrategy."
+        )
 
 
 def _refuse_foreign(out: Path) -> None:

@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -175,8 +178,8 @@ def test_bad_data(tmp_path, data, message):
     ("strategy", "images", "pretrained", "wanted", "why"),
     [
         ("auto", 5000, False, "scratch", "random"),
-        ("auto", 999, True, "freeze", "999 training images, fewer than 1,000"),
-        ("auto", 1000, True, "finetune", "1,000 training images"),
+        ("auto", 499, True, "freeze", "fewer than 500 training images (499)"),
+        ("auto", 1500, True, "finetune", "1,500 training images, 500 or more"),
         ("freeze", 5000, True, "freeze", "asked for"),
     ],
 )
@@ -207,6 +210,34 @@ def test_finetune_is_no_worse_than_freeze_and_history_tells_both(tmp_path, froze
     assert [row["phase"] for row in rows[-3:]] == ["finetune"] * 3
     assert rows[0]["phase"] == "freeze"
     assert all(row["strength"] is None for row in rows[-3:])
+
+
+def test_mixed_precision_trains_a_copy_and_keeps_float32(tmp_path):
+    run = train(toy_data(), tmp_path / "run", strategy="finetune", epochs=2, mixed_precision="mixed_bfloat16")
+    assert {layer.dtype_policy.name for layer in run.model.layers} == {"float32"}
+    assert "mixed_bfloat16 (asked for)" in run.record["decided"]["finetune"]
+    judged = run.evaluate(toy_data())
+    assert judged.accuracy == pytest.approx(run.metrics["accuracy"])
+    assert run.history[-1]["loss"] < 2
+
+
+@pytest.mark.slow
+def test_on_two_devices(tmp_path):
+    code = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from recipe_helpers import toy_data, train
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+arguments = dict(strategy="finetune", epochs=2, batch_size=16, distribute=strategy, ema=0.9)
+print(train(toy_data(), {str(tmp_path / "run")!r}, **arguments))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    run = Run.load(tmp_path / "run")
+    assert run.evaluate(toy_data()).confusion.tolist() == run.metrics["confusion"]
+    assert [row["phase"] for row in run.history[-2:]] == ["finetune"] * 2
 
 
 @pytest.mark.parametrize("strategy", ["freeze", "scratch"])
