@@ -10,6 +10,7 @@ from kerasvision.data.pixel_cache import PixelCache
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.data.splits import stratified_split
 from kerasvision.data.vision_data import SPLITS, Samples, VisionData
+from kerasvision.data.wording import listed
 from kerasvision.errors import BadImageError, DataError
 
 
@@ -100,7 +101,7 @@ def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
     """Return the names, normalised (Unicode NFC, no outer spaces).
 
     Raises:
-        DataError: fewer than two, not text, empty, equal once normalised, or with a line break.
+        DataError: fewer than two, not text, empty, equal once normalised, or not fit for a text file.
     """
     names = []
     for name in class_names:
@@ -108,10 +109,10 @@ def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
             raise DataError(f"`class_names` must be text. Received: {name!r}. Pass `[str(n) for n in …]`.")
         names.append(unicodedata.normalize("NFC", name).strip())
     for position, name in enumerate(names):
-        if not name or "\n" in name or "\r" in name:
+        if not is_line(name):
             raise DataError(
-                f"A class name must have at least one character and no line break, as labels.txt has one a "
-                f"line. Received: {class_names[position]!r}."
+                f"A class name must have at least one character, no line break and only valid Unicode, as "
+                f"labels.txt has one name a line. Received: {class_names[position]!r}. Rename it."
             )
         if name in names[:position]:
             twin = class_names[names.index(name)]
@@ -124,6 +125,15 @@ def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
             f"A classifier needs at least 2 classes. Received: {len(names)} ({', '.join(names) or 'none'})."
         )
     return tuple(names)
+
+
+def is_line(text: str) -> bool:
+    """Tell whether a text file can hold this as one line: not empty, no line break, only valid Unicode."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # what was a file name of other bytes than UTF-8
+        return False
+    return len(text.splitlines()) == 1 and text.splitlines()[0] == text
 
 
 def _cut(
@@ -143,16 +153,13 @@ def _thin_classes(class_names: Sequence[str], splits: Mapping[str, Samples]) -> 
     notes = []
     for split, part in splits.items():
         counts = np.bincount(part.labels, minlength=len(class_names))
-        absent = [name for name, count in zip(class_names, counts, strict=True) if not count]
+        absent = [repr(name) for name, count in zip(class_names, counts, strict=True) if not count]
         if absent and split == "train":
             raise DataError(
-                f"The training split has no image of {_listed(absent)}. Add some, or remove the class."
+                f"The training split has no image of {listed(absent)}. Add some, or remove the class."
             )
         if absent:
-            notes.append(f"No image of {_listed(absent)} in the {split} split: too few images to share.")
+            notes.append(
+                f"No image of {listed(absent)} in the {split} split: too few to share, or none given."
+            )
     return notes
-
-
-def _listed(names: Sequence[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more

@@ -5,9 +5,11 @@ which saves most of the work after the Huffman decoding and nearly all of the me
 """
 
 import os
+import stat
 from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -70,10 +72,39 @@ def open_image(
         return _decode(BytesIO(source), name or "encoded bytes", at_least)
     path = os.fspath(source)
     try:
-        with open(path, "rb") as file:
+        with open_photo(path) as file:
             return _decode(file, path, at_least)
     except OSError as error:
         raise BadImageError(path, _file_problem(path, error)) from error
+
+
+def open_photo(path: str) -> BinaryIO:
+    """Open a file for reading.
+
+    Raises:
+        BadImageError: it cannot be opened, or is a pipe or a device, reading from which may never end.
+    """
+    try:
+        kind = os.stat(path).st_mode
+        if stat.S_ISREG(kind) or stat.S_ISDIR(kind):
+            return open(path, "rb")  # which says so of a folder
+    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+        raise BadImageError(path, _file_problem(path, error)) from error
+    raise BadImageError(path, "is a pipe or a device, not a file")
+
+
+def from_pil(image: Image.Image, name: str) -> Image.Image:
+    """Return an image that the caller opened with Pillow as `open_image` would have: upright RGB, loaded.
+
+    Raises:
+        BadImageError: it is damaged, or has no single sensible conversion to 8-bit RGB.
+    """
+    try:
+        return _upright_rgb(image, name)
+    except (BadImageError, MemoryError):
+        raise
+    except Exception as error:  # as in `_decode`
+        raise BadImageError(name, f"is damaged: {error or type(error).__name__}") from error
 
 
 def _decode(file, name: str, at_least: tuple[int, int] | None) -> Image.Image:
@@ -81,11 +112,9 @@ def _decode(file, name: str, at_least: tuple[int, int] | None) -> Image.Image:
         with Image.open(file, formats=FORMATS) as image:
             _refuse(image, name)
             if at_least is not None and image.format in ("JPEG", "MPO"):
-                height, width = at_least[::-1] if _orientation(image) >= 5 else at_least
+                height, width = at_least[::-1] if orientation(image) >= 5 else at_least
                 image.draft(None, (width, height))
-            image.load()
-            orientation = _orientation(image)  # after loading, as Pillow turns TIFF upright by itself then
-            picture = _to_rgb(image, name)
+            return _upright_rgb(image, name)
     except (BadImageError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -93,7 +122,13 @@ def _decode(file, name: str, at_least: tuple[int, int] | None) -> Image.Image:
     # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error, … for damaged files.
     except Exception as error:
         raise BadImageError(name, _problem(file, error)) from error
-    return picture.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else picture
+
+
+def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
+    image.load()
+    turn = _UPRIGHT.get(orientation(image))  # after loading, as Pillow turns TIFF upright by itself then
+    picture = _to_rgb(image, name)
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _refuse(image: Image.Image, name: str) -> None:
@@ -109,11 +144,13 @@ def _refuse(image: Image.Image, name: str) -> None:
         )
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 (upright) where there is none that makes sense."""
     try:
-        return image.getexif().get(_ORIENTATION, 1)
+        value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # EXIF that cannot be parsed means no EXIF, as in every viewer: the pixels are fine.
         return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
@@ -157,7 +194,7 @@ def _as_rgb_array(array: np.ndarray, name: str) -> np.ndarray:
 def _too_large(pixels: int | None = None) -> str:
     size = f"has {pixels / 1e6:.0f} megapixels" if pixels else "has too many pixels"
     return (
-        f"{size}, above the limit of {(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} that guards against "
+        f"{size}, above the limit of {(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million that guards against "
         f"decompression bombs. Make it smaller, or raise `PIL.Image.MAX_IMAGE_PIXELS` if you trust it"
     )
 
@@ -201,11 +238,11 @@ def _looks_like(start: bytes) -> str:
         return "text" if error.start >= len(start) - 4 else "an unknown or damaged format"
 
 
-def _file_problem(path: str, error: OSError) -> str:
+def _file_problem(path: str, error: OSError | ValueError) -> str:
     if isinstance(error, FileNotFoundError):
         return "is a broken link" if os.path.islink(path) else "is not there"
     if isinstance(error, IsADirectoryError):
         return "is a folder, not an image"
     if isinstance(error, PermissionError):
         return "may not be read (permission denied)"
-    return f"cannot be read: {error.strerror or error}"
+    return f"cannot be read: {getattr(error, 'strerror', None) or error}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasvision.data.assembling import is_line
 from kerasvision.data.doctor_findings import Seen
 from kerasvision.errors import DataError
 from kerasvision.files import make_folder, write_csv
@@ -63,16 +64,8 @@ def _why_not(seen: Seen, i: int, conflicting: bool) -> str | None:
         return "without a class"
     if conflicting:
         return "in two classes"
-    listable = _one_line(str(seen.intake.sources[i])) and _one_line(seen.intake.labels[i])
+    listable = is_line(str(seen.intake.sources[i])) and is_line(seen.intake.labels[i])
     return None if listable else "with a name that no CSV can hold"
-
-
-def _one_line(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return len(text.splitlines()) == 1
 
 
 def _repeats(seen: Seen, i: int, kept: int) -> bool:

@@ -10,14 +10,14 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from kerasvision.data.decoding import FORMATS, Source, open_image
+from kerasvision.data.decoding import FORMATS, Source, open_image, open_photo, orientation
 from kerasvision.data.loading import usable_cores
 from kerasvision.errors import BadImageError
 from kerasvision.progress import bar
 
 LOOK = 64  # pixels: a JPEG is decoded at the smallest scale that keeps this, all of its data are read still
 SIDE = 16  # of the small grey picture that near duplicates are compared by
-ORIENTATION = 0x0112
+LARGEST = 1 << 30  # bytes of a file; the most that is decoded, 89 megapixels, takes half of it at 16 bits
 CHUNK = 1024  # images handed to the threads at a time
 
 
@@ -96,29 +96,24 @@ def _bytes(source: Source) -> bytes:
         return np.ascontiguousarray(source).tobytes()
     if isinstance(source, bytes):
         return source
-    try:
-        with open(source, "rb") as file:
+    path = os.fspath(source)
+    with open_photo(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST:
+            raise BadImageError(path, f"has {size / 1e9:.1f} GB, more than a photo can have")
+        try:
             return file.read()
-    except OSError:
-        open_image(source)  # says what is wrong with the file
-        raise BadImageError(os.fspath(source), "cannot be read") from None
+        except OSError as error:
+            raise BadImageError(path, f"cannot be read: {error.strerror or error}") from error
 
 
 def _header(content: bytes) -> dict:
     with Image.open(BytesIO(content), formats=FORMATS) as image:
-        orientation = _orientation(image)
-        width, height = image.size[::-1] if orientation >= 5 else image.size
+        turned = orientation(image)
+        width, height = image.size[::-1] if turned >= 5 else image.size
         kind = "JPEG" if image.format == "MPO" else image.format
         mode = "RGBA" if "transparency" in image.info and image.mode == "RGB" else image.mode
-    return {"format": kind, "width": width, "height": height, "mode": mode, "orientation": orientation}
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        value = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # EXIF that cannot be parsed counts as none, as in `open_image`
-        return 1
-    return value if value in range(1, 9) else 1
+    return {"format": kind, "width": width, "height": height, "mode": mode, "orientation": turned}
 
 
 def _pixel_digest(picture: Image.Image, width: int, height: int) -> bytes:

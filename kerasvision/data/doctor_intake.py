@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kerasvision.data.decoding import Source
-from kerasvision.data.folders import SPLIT_FOLDERS, find_layout
+from kerasvision.data.assembling import check_class_names
+from kerasvision.data.decoding import Source, open_photo
+from kerasvision.data.folders import find_layout, split_folders
 from kerasvision.data.listing import Listing, list_images
 from kerasvision.data.vision_data import SPLITS, VisionData
-from kerasvision.errors import DataError
+from kerasvision.errors import BadImageError, DataError
 
 SNIFFED = 5000  # files without an image's suffix whose first bytes are looked at
 MAGIC = {
@@ -69,13 +70,14 @@ def _from_folder(root: Path) -> Intake:
     listing = list_images(root)
     hidden = _hidden_images(root, listing)
     try:
-        find_layout(root, listing)
-        problem = None
+        layout, problem = find_layout(root, listing), None
+        if len(layout.classes) > 1:  # a single class is a problem with a name of its own
+            check_class_names(layout.classes)
     except DataError as error:
         if not listing.images and not hidden:
             raise
         problem = str(error)
-    splits = _split_folders(listing)
+    splits = split_folders(listing)
     placed = [_place(name, splits) for name in listing.images]
     classes = {label for _, label in placed if label is not None}
     classes |= {label for name in listing.folders if (label := _place(f"{name}/x", splits)[1]) is not None}
@@ -96,13 +98,6 @@ def _from_folder(root: Path) -> Intake:
     )
 
 
-def _split_folders(listing: Listing) -> dict[str, str]:
-    """Return folder -> split by the rule of `find_layout`, for folders that it refuses, too."""
-    top = {name.split("/")[0] for name in listing.folders}
-    splits = {name: SPLIT_FOLDERS[name.lower()] for name in top if name.lower() in SPLIT_FOLDERS}
-    return splits if "train" in splits.values() and len(splits) == len(top) else {}
-
-
 def _place(name: str, splits: dict[str, str]) -> tuple[str, str | None]:
     """Return the split and the class of an image by its folders."""
     folders = name.split("/")[:-1]
@@ -118,9 +113,9 @@ def _hidden_images(root: Path, listing: Listing) -> tuple[tuple[str, str], ...]:
 
 def _sniff(path: Path) -> str | None:
     try:
-        with open(path, "rb") as file:
+        with open_photo(str(path)) as file:
             start = file.read(16)
-    except OSError:  # a broken link or a locked file that is no image by its name is none of our concern
+    except (BadImageError, OSError):  # a broken link, a pipe, a locked file: no image by its name
         return None
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "WEBP"

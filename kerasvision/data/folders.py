@@ -14,6 +14,7 @@ from kerasvision.data.pixel_cache import DEFAULT_LIMIT, PixelCache
 from kerasvision.data.preprocessing import Preprocessing, Resize
 from kerasvision.data.reading import Found, check_mode, keep_readable, open_cache, report_skipped
 from kerasvision.data.vision_data import VisionData
+from kerasvision.data.wording import listed, several, suffixes
 from kerasvision.errors import BadImageError, DataError
 from kerasvision.progress import say
 
@@ -27,7 +28,6 @@ SPLIT_FOLDERS = {
     "test": "test",
     "testing": "test",
 }
-_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,12 @@ def image_folder(
 def find_layout(root: Path, listing: Listing) -> FolderLayout:
     """Tell class folders from split folders.
 
-    Folders are splits if there is one for training and all have names of splits.
+    Folders are splits if there is one for training and all have names of splits. A class may be called
+    "train", too: it then has images right in its folder.
 
     Raises:
-        DataError: there are no images, no folders, a split twice, or a split folder without classes.
+        DataError: there are no images, no folders, a split twice, a split folder without classes, or folders
+            that may be either.
     """
     if not listing.images:
         raise DataError(
@@ -131,16 +133,41 @@ def find_layout(root: Path, listing: Listing) -> FolderLayout:
         )
     top = sorted({name.split("/")[0] for name in listing.folders})
     if not top:
+        one = len(listing.images) == 1
         raise DataError(
-            f"The {len(listing.images)} images in {root} have no class: they lie in one folder. Make a "
-            f"folder for each class and move them there, or list path and label in a CSV file (`image_csv`)."
+            f"{several(len(listing.images), 'image')} in {root} {'has' if one else 'have'} no class: "
+            f"{'it lies' if one else 'they lie'} in one folder. Make a folder for each class and move them "
+            f"there, or list path and label in a CSV file (`image_csv`)."
         )
-    splits = {name: SPLIT_FOLDERS[name.lower()] for name in top if name.lower() in SPLIT_FOLDERS}
-    if "train" not in splits.values() or len(splits) < len(top):
+    splits = split_folders(listing)
+    if not splits:
+        _check_no_splits(root, listing, top)
         return FolderLayout({}, tuple(top))
     if len(set(splits.values())) < len(splits):
-        raise DataError(f"Two folders in {root} are the same split: {', '.join(splits)}. Keep one of each.")
+        same = [name for name in splits if list(splits.values()).count(splits[name]) > 1]
+        raise DataError(f"Folders in {root} are the same split: {', '.join(same)}. Keep one of them.")
     return FolderLayout(splits, _classes_in_splits(root, listing, splits))
+
+
+def split_folders(listing: Listing) -> dict[str, str]:
+    """Return folder -> "train", "validation" or "test", or nothing where the folders are classes."""
+    top = sorted({name.split("/")[0] for name in listing.folders})
+    splits = {name: SPLIT_FOLDERS[name.lower()] for name in top if name.lower() in SPLIT_FOLDERS}
+    return splits if "train" in splits.values() and len(splits) == len(top) else {}
+
+
+def _check_no_splits(root: Path, listing: Listing, top: list[str]) -> None:
+    """Refuse folders of which some are splits by their names and by the class folders in them."""
+    direct = {name.split("/")[0] for name in listing.images if name.count("/") == 1}
+    nested = {name.split("/")[0] for name in listing.images if name.count("/") > 1}
+    splits = [name for name in top if name.lower() in SPLIT_FOLDERS and name in nested - direct]
+    others = [name for name in top if name not in splits]
+    if len(splits) > 1 or (splits and not others):
+        beside = f"beside {listed(others)}" if others else "without a folder `train`"
+        raise DataError(
+            f"{root} has the split folders {', '.join(splits)} {beside}, so it is not clear whether folders "
+            f"are splits or classes. Leave only train, val and test, with a folder for each class in them."
+        )
 
 
 def _classes_in_splits(root: Path, listing: Listing, splits: dict[str, str]) -> tuple[str, ...]:
@@ -158,7 +185,7 @@ def _classes_in_splits(root: Path, listing: Listing, splits: dict[str, str]) -> 
     for folder in splits:
         if extra := sorted(classes[folder] - classes[train]):
             raise DataError(
-                f"{root / folder} has classes that {train} lacks: {', '.join(extra)}. A model cannot learn "
+                f"{root / folder} has classes that {train} lacks: {listed(extra)}. A model cannot learn "
                 f"them. Add training images, or remove them (names must be written the same in all splits)."
             )
     return tuple(sorted(classes[train]))
@@ -181,9 +208,9 @@ def _label(
         splits.append(layout.splits.get(parts[0], ""))
     if stray and not skip:
         raise DataError(
-            f"{len(stray)} images in {root} lie beside the class folders and so have no class: "
-            f"{', '.join(stray[:_SHOWN])}{', …' if len(stray) > _SHOWN else ''}. Move them into a class "
-            f'folder, or leave them out with on_bad_file="skip".'
+            f"{several(len(stray), 'image')} in {root} {'lies' if len(stray) == 1 else 'lie'} beside the "
+            f"class folders and so without a class: {listed(stray)}. Move into a class folder, or leave out "
+            f'with on_bad_file="skip".'
         )
     reason = "lies beside the class folders, so it has no class"
     found = Found(
@@ -207,8 +234,6 @@ def _ignored(listing: Listing) -> list[str]:
     """Say what lies in the folder and is not used."""
     lines = [f"{name} links to a folder that is read already; it was left out." for name in listing.repeated]
     if listing.others:
-        kinds = ", ".join(
-            f"{count} {suffix or 'no suffix'}" for suffix, count in listing.others.most_common(6)
-        )
-        lines.append(f"{listing.others.total()} files are not images and were ignored: {kinds}.")
+        files = several(listing.others.total(), "file", ("is no image and was", "are no images and were"))
+        lines.append(f"{files} ignored: {suffixes(listing.others)}.")
     return lines

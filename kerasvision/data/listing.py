@@ -2,11 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kerasvision.data.decoding import IMAGE_SUFFIXES
+from kerasvision.data.wording import several, suffixes
 from kerasvision.errors import DataError
 
 _IGNORED = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "icon\r"})
@@ -32,13 +32,9 @@ class Listing:
 
     def found(self) -> str:
         """Say what is there, for a message."""
-        kinds = ", ".join(
-            f"{count} {suffix or 'without a suffix'}" for suffix, count in self.others.most_common(6)
-        )
-        return (
-            f"{len(self.images)} images, {len(self.folders)} folders, {self.others.total()} other files"
-            + (f" ({kinds})" if kinds else "")
-        )
+        counts = ((self.images, "image"), (self.folders, "folder"), (self.other_files, "other file"))
+        kinds = f" ({suffixes(self.others)})" if self.others else ""
+        return ", ".join(several(len(names), noun) for names, noun in counts) + kinds
 
 
 def list_images(folder: str | os.PathLike) -> Listing:
@@ -63,45 +59,55 @@ def list_images(folder: str | os.PathLike) -> Listing:
             else "a file"
         )
         raise DataError(f"`folder` {root} must be a folder. Received: {kind}.")
-    listing = Listing()
-    for image in _walk(root, "", {os.path.realpath(root)}, listing):
-        listing.images.append(image)
-    listing.images.sort()
-    listing.folders.sort()
+    listing = _walk(root)
+    for found in (listing.images, listing.folders, listing.repeated):
+        found.sort()
     return listing
 
 
-def _walk(root: Path, inside: str, visited: set[str], listing: Listing) -> Iterator[str]:
+def _walk(root: Path) -> Listing:
+    listing, visited = Listing(), set()
+    folders, links = [("", os.path.realpath(root))], []  # each with what it really is
+    while folders or links:
+        # Links come after all real folders, so that a link never takes the place of one.
+        inside, real = folders.pop() if folders else links.pop()
+        if real in visited:
+            listing.repeated.append(inside)
+            continue
+        visited.add(real)
+        if inside:
+            listing.folders.append(inside)
+        for entry in _entries(real):
+            name = f"{inside}/{entry.name}" if inside else entry.name
+            if not _is_folder(entry):
+                _add_file(listing, name)
+            elif entry.is_symlink():
+                links.append((name, os.path.realpath(entry.path)))
+            else:
+                folders.append((name, entry.path))
+    return listing
+
+
+def _entries(folder: str) -> list[os.DirEntry]:
     try:
-        with os.scandir(root / inside) as entries:
+        with os.scandir(folder) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise DataError(f"The folder {root / inside} cannot be listed: {error.strerror or error}.") from error
-    links = []
-    for entry in found:
-        if entry.name.startswith(".") or entry.name.lower() in _IGNORED:
-            continue
-        name = f"{inside}{entry.name}"
-        if not entry.is_dir():
-            suffix = os.path.splitext(entry.name)[1].lower()
-            if suffix in IMAGE_SUFFIXES:
-                yield name
-            else:
-                listing.others[suffix] += 1
-                listing.other_files.append(name)
-        elif entry.is_symlink():
-            links.append(name)
-        else:
-            yield from _enter(root, name, visited, listing)
-    for name in links:  # after the real folders, so that a link never takes the place of one
-        yield from _enter(root, name, visited, listing)
+        raise DataError(f"The folder {folder} cannot be listed: {error.strerror or error}.") from error
+    return [e for e in found if not e.name.startswith(".") and e.name.lower() not in _IGNORED]
 
 
-def _enter(root: Path, name: str, visited: set[str], listing: Listing) -> Iterator[str]:
-    real = os.path.realpath(root / name)
-    if real in visited:
-        listing.repeated.append(name)
-        return
-    visited.add(real)
-    listing.folders.append(name)
-    yield from _walk(root, f"{name}/", visited, listing)
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself: if it is named as an image, reading it says so
+        return False
+
+
+def _add_file(listing: Listing, name: str) -> None:
+    suffix = os.path.splitext(name)[1].lower()
+    if suffix in IMAGE_SUFFIXES:
+        listing.images.append(name)
+    else:
+        listing.others[suffix] += 1
+        listing.other_files.append(name)

@@ -1,13 +1,16 @@
 """Folders as people have them: layouts, names, stray files, bad files, and what is said about each."""
 
+import inspect
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from kerasvision.data import image_folder
+from kerasvision.data import check, image_folder
+from kerasvision.data.listing import list_images
 from kerasvision.errors import BadImageError, DataError, KerasvisionError
 
 
@@ -86,8 +89,8 @@ def test_what_systems_leave_behind_does_not_count(class_folder, capsys, monkeypa
         (root / name).write_text("x")
     data = image_folder(root, image_size=16, validation_fraction=0)
     assert data.counts["train"] == {"a": 3, "b": 3}
-    assert data.notes == ("4 files are not images and were ignored: 2 .txt, 1 no suffix, 1 .mp4.",)
-    assert "4 files are not images" in capsys.readouterr().err
+    assert data.notes == ("4 files are no images and were ignored: 2 .txt, 1 without a suffix, 1 .mp4.",)
+    assert "4 files are no images" in capsys.readouterr().err
 
 
 def test_suffixes_in_any_case(class_folder):
@@ -129,7 +132,7 @@ def test_a_name_that_is_not_utf8(class_folder):
 def test_a_class_of_one_image_stays_in_training_and_is_reported(class_folder):
     data = image_folder(class_folder({"a": 1, "b": 10}), image_size=16)
     assert data.counts["train"]["a"] == 1 and data.counts["validation"]["a"] == 0
-    assert data.notes == ("No image of 'a' in the validation split: too few images to share.",)
+    assert data.notes == ("No image of 'a' in the validation split: too few to share, or none given.",)
 
 
 def test_names_are_normalised(class_folder):
@@ -231,10 +234,10 @@ REFUSED = {
         fresh(empty),
         "No images in .*Found: 0 images, 0 folders, 0 other files.*Images are files that end in",
     ),
-    "no images": (fresh(only_text), r"Found: 0 images, 1 folders, 1 other files \(1 .txt\)"),
+    "no images": (fresh(only_text), r"Found: 0 images, 1 folder, 1 other file \(1 .txt\)"),
     "flat": (
         fresh(flat),
-        "1 images in .* have no class: they lie in one folder. Make a folder for each class",
+        "1 image in .* has no class: it lies in one folder. Make a folder for each class",
     ),
     "one class": (classes({"": {"rose": 3}}), r"at least 2 classes. Received: 1 \(rose\)"),
     "empty class": (
@@ -243,13 +246,13 @@ REFUSED = {
     ),
     "stray image": (
         with_file({"": {"a": 2, "b": 2}}, "stray.png"),
-        "1 images .* lie beside the class folders.*stray.png",
+        "1 image in .* lies beside the class folders.*stray.png",
     ),
     "stray in a split": (with_file({"train": {"a": 2, "b": 2}}, "train/stray.png"), "train/stray.png"),
     "split without classes": (with_file({"val": {"a": 2}}, "train/x.png"), "train has no class folders"),
     "two validation folders": (
         classes({"train": {"a": 2, "b": 2}, "val": {"a": 2, "b": 1}, "valid": {"a": 1, "b": 1}}),
-        "are the same split: train, val, valid. Keep one",
+        "are the same split: val, valid. Keep one",
     ),
     "class only in validation": (
         classes({"train": {"a": 2, "b": 2}, "val": {"a": 2, "Rose": 1}}),
@@ -260,7 +263,49 @@ REFUSED = {
         "Two classes have the same name.*Merge or rename",
     ),
     "line break in a name": (classes({"": {"a\nb": 2, "c": 2}}), r"no line break.*Received: 'a\\nb'"),
+    "Unicode line break": (classes({"": {"a\u2028b": 2, "c": 2}}), r"no line break.*Received: 'a\\u2028b'"),
+    "class that is not UTF-8": (
+        classes({"": {"caf\udce9": 2, "c": 2}}),
+        r"only valid Unicode.*Received: 'caf\\udce9'. Rename it",
+    ),
+    "splits beside something else": (
+        classes({"train": {"a": 2, "b": 2}, "test": {"a": 2, "b": 2}, "extra": {"a": 2}}),
+        "has the split folders test, train beside extra.*Leave only train, val and test",
+    ),
+    "splits without training": (
+        classes({"val": {"a": 2, "b": 2}, "test": {"a": 2, "b": 2}}),
+        "has the split folders test, val without a folder `train`",
+    ),
 }
+
+
+@pytest.mark.timeout(60)
+def test_pipes_devices_and_links_to_themselves_end(class_folder):
+    root = class_folder({"a": 2, "b": 2})
+    os.mkfifo(root / "a" / "pipe.jpg")
+    os.mkfifo(root / "a" / "pipe")
+    (root / "a" / "zero.png").symlink_to("/dev/zero")
+    (root / "b" / "loop.jpg").symlink_to("loop.jpg")
+    data = image_folder(root, image_size=16, on_bad_file="skip")
+    assert {os.path.basename(e.path): e.reason for e in data.skipped} == {
+        "pipe.jpg": "is a pipe or a device, not a file",
+        "zero.png": "is a pipe or a device, not a file",
+        "loop.jpg": "cannot be read: Too many levels of symbolic links",
+    }
+    checkup = check(root)
+    assert [len(p.cases) for p in checkup.problems if p.kind == "unreadable"] == [3]
+
+
+def test_folders_inside_each_other_do_not_exhaust_the_stack(class_folder):
+    root = class_folder({"a": 2, "b": 2})
+    class_folder({"/".join("d" * 400): 1}, root / "a")
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 100)
+    try:
+        listing = list_images(root)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert len(listing.images) == 5 and len(listing.folders) == 402
 
 
 @pytest.mark.parametrize("case", REFUSED)
