@@ -14,7 +14,7 @@ from kerasvision.data.pixel_cache import DEFAULT_LIMIT, PixelCache
 from kerasvision.data.preprocessing import Preprocessing, Resize
 from kerasvision.data.reading import Found, check_mode, keep_readable, open_cache, report_skipped
 from kerasvision.data.vision_data import VisionData
-from kerasvision.data.wording import listed, several, suffixes
+from kerasvision.data.wording import by_suffix, listed, several
 from kerasvision.errors import BadImageError, DataError
 from kerasvision.progress import say
 
@@ -235,5 +235,5 @@ def _ignored(listing: Listing) -> list[str]:
     lines = [f"{name} links to a folder that is read already; it was left out." for name in listing.repeated]
     if listing.others:
         files = several(listing.others.total(), "file", ("is no image and was", "are no images and were"))
-        lines.append(f"{files} ignored: {suffixes(listing.others)}.")
+        lines.append(f"{files} ignored: {by_suffix(listing.others)}.")
     return lines

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kerasvision.data.decoding import IMAGE_SUFFIXES
-from kerasvision.data.wording import several, suffixes
+from kerasvision.data.wording import by_suffix, several
 from kerasvision.errors import DataError
 
 _IGNORED = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "icon\r"})
@@ -33,7 +33,7 @@ class Listing:
     def found(self) -> str:
         """Say what is there, for a message."""
         counts = ((self.images, "image"), (self.folders, "folder"), (self.other_files, "other file"))
-        kinds = f" ({suffixes(self.others)})" if self.others else ""
+        kinds = f" ({by_suffix(self.others)})" if self.others else ""
         return ", ".join(several(len(names), noun) for names, noun in counts) + kinds
 
 

@@ -15,7 +15,7 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def suffixes(counts: Mapping[str, int], most: int = 6) -> str:
+def by_suffix(counts: Mapping[str, int], most: int = 6) -> str:
     """Return "2 .txt, 1 without a suffix" of the suffixes that occur most often."""
     common = sorted(counts.items(), key=lambda item: -item[1])[:most]
     return ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in common)

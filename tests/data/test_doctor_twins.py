@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasvision.data import doctor_twins
-from kerasvision.data.doctor_exam import Exam, appearance, examine
-from kerasvision.data.doctor_twins import Looks, connected, find_twins, near_pairs
+from kerasvision.data.doctor import twins
+from kerasvision.data.doctor.exam import Exam, appearance, examine
+from kerasvision.data.doctor.twins import Looks, connected, find_twins, near_pairs
 
 
 def picture(rng, noise=0.0, base=None):
@@ -49,14 +49,14 @@ def test_agrees_with_comparing_all(rng):
 def test_small_blocks_find_the_same(rng, monkeypatch):
     looks = Looks.of(exams(rng, 30, 4))
     expected = near_pairs(looks)[0]
-    monkeypatch.setattr(doctor_twins, "BLOCK", 7)
+    monkeypatch.setattr(twins, "BLOCK", 7)
     assert np.array_equal(near_pairs(looks)[0], expected)
 
 
 def test_stops_at_its_limit_and_says_so(rng, monkeypatch):
-    monkeypatch.setattr(doctor_twins, "MOST_PAIRS", 5)
-    twins = find_twins(exams(rng, 20, 4))
-    assert not twins.complete and len(twins.pairs) > 5
+    monkeypatch.setattr(twins, "MOST_PAIRS", 5)
+    found = find_twins(exams(rng, 20, 4))
+    assert not found.complete and len(found.pairs) > 5
 
 
 def test_groups_and_clusters(rng):

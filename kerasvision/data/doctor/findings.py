@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kerasvision.data.doctor_exam import Exam
-from kerasvision.data.doctor_intake import Intake
-from kerasvision.data.doctor_twins import Twins
+from kerasvision.data.doctor.exam import Exam
+from kerasvision.data.doctor.intake import Intake
+from kerasvision.data.doctor.twins import Twins
 
 SEVERITIES = ("error", "warning", "note")
 
@@ -77,15 +77,3 @@ class Seen:
             if label is not None and split in counts:
                 counts[split][label] += 1
         return counts
-
-
-def several(count: int, noun: str, verb: tuple[str, str] | None = None) -> str:
-    """Return "1 image is" or "1,234 images are"."""
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    words = f"{count:,} {noun if count == 1 else plural}"
-    return words if verb is None else f"{words} {verb[count != 1]}"
-
-
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """Return "a, b, c and 4 more"."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

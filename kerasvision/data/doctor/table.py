@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kerasvision.report.html import UNPRINTABLE
 
 if TYPE_CHECKING:
-    from kerasvision.data.doctor import Checkup, Problem
+    from kerasvision.data.doctor.checkup import Checkup, Problem
 
 STYLES = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
 EXAMPLES = 4

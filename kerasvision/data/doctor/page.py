@@ -25,7 +25,7 @@ from kerasvision.report.pictures import picture
 from kerasvision.report.sections import data as class_table
 
 if TYPE_CHECKING:
-    from kerasvision.data.doctor import Case, Checkup, Problem
+    from kerasvision.data.doctor.checkup import Case, Checkup, Problem
 
 THUMBNAIL = 160  # pixels
 LISTED = 200  # cases that are written down; the rest is counted
@@ -91,7 +91,7 @@ def _problem(checkup: "Checkup", problem: "Problem", *, head: bool = True) -> Ma
 
 
 def _cases(checkup: "Checkup", problem: "Problem") -> Markup | None:
-    from kerasvision.data.doctor import PICTURED
+    from kerasvision.data.doctor.checkup import PICTURED
 
     cases = [case for case in problem.cases if case.files]
     pictured = [shown for case in cases[:PICTURED] if (shown := _pictured(checkup, case))]
@@ -115,7 +115,7 @@ def _line(case: "Case") -> Markup:
 
 
 def _pictured(checkup: "Checkup", case: "Case") -> Markup | None:
-    from kerasvision.data.doctor import PER_CASE
+    from kerasvision.data.doctor.checkup import PER_CASE
 
     images = [(name, _thumbnail(checkup.sources.get(name))) for name in case.files[:PER_CASE]]
     images = [(name, image) for name, image in images if image is not None]

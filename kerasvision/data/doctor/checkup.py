@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from kerasvision.data.decoding import Source
-from kerasvision.data.doctor_clean import CleanList, write_clean_list
-from kerasvision.data.doctor_exam import examine_all
-from kerasvision.data.doctor_findings import SEVERITIES, Case, Problem, Seen
-from kerasvision.data.doctor_intake import Intake, take_in
-from kerasvision.data.doctor_rules import RULES
-from kerasvision.data.doctor_twin_rules import TWIN_RULES
-from kerasvision.data.doctor_twins import find_twins
+from kerasvision.data.doctor.clean_list import CleanList, write_clean_list
+from kerasvision.data.doctor.exam import examine_all
+from kerasvision.data.doctor.findings import SEVERITIES, Case, Problem, Seen
+from kerasvision.data.doctor.intake import Intake, take_in
+from kerasvision.data.doctor.rules import RULES
+from kerasvision.data.doctor.twin_rules import TWIN_RULES
+from kerasvision.data.doctor.twins import find_twins
 from kerasvision.data.vision_data import VisionData
 from kerasvision.errors import DataError
 from kerasvision.progress import say
@@ -74,17 +74,17 @@ class Checkup:
         }
 
     def __str__(self) -> str:
-        from kerasvision.data.doctor_table import as_text
+        from kerasvision.data.doctor.table import as_text
 
         return as_text(self)
 
     def __rich__(self):
-        from kerasvision.data.doctor_table import as_rich
+        from kerasvision.data.doctor.table import as_rich
 
         return as_rich(self)
 
     def _repr_html_(self) -> str:
-        from kerasvision.data.doctor_page import notebook_checkup
+        from kerasvision.data.doctor.page import notebook_checkup
 
         return notebook_checkup(self)
 
@@ -141,7 +141,7 @@ def check(
         sources=_pictured(intake, problems),
     )
     if page is not None:
-        from kerasvision.data.doctor_page import write_page
+        from kerasvision.data.doctor.page import write_page
 
         write_page(page, checkup)
         say(f"Page with pictures: {page}")

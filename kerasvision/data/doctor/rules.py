@@ -4,7 +4,8 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 
-from kerasvision.data.doctor_findings import Case, Problem, Seen, listed, several
+from kerasvision.data.doctor.findings import Case, Problem, Seen
+from kerasvision.data.wording import by_suffix, listed, several
 
 FEW = 20  # training images of a class below which a frozen backbone learns little of it
 FEW_HELD_OUT = 10
@@ -252,13 +253,10 @@ def leftovers(seen: Seen) -> Iterator[Problem]:
     others.subtract(f".{suffix}" if (suffix := _suffix(name)) else "" for name, _ in seen.intake.hidden)
     others = +others
     if others:
-        kinds = ", ".join(
-            f"{count:,} {suffix or 'without a suffix'}" for suffix, count in others.most_common(6)
-        )
         yield Problem(
             "other files",
             "note",
-            f"{several(others.total(), 'file', ('is', 'are'))} no image and ignored ({kinds}).",
+            f"{several(others.total(), 'file', ('is', 'are'))} no image and ignored ({by_suffix(others)}).",
             "Nothing to do if that is what you expect.",
         )
 

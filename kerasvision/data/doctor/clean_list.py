@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasvision.data.assembling import is_line
-from kerasvision.data.doctor_findings import Seen
+from kerasvision.data.doctor.findings import Seen
 from kerasvision.errors import DataError
 from kerasvision.files import make_folder, write_csv
 

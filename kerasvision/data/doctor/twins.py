@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kerasvision.data.doctor_exam import SIDE, Exam
+from kerasvision.data.doctor.exam import SIDE, Exam
 
 BANDS = 8  # of 8 bits: hashes that differ in at most 7 bits agree in one band (pigeonhole)
 MOST_BITS = 7

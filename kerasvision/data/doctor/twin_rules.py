@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from kerasvision.data.doctor_findings import Problem, Seen, several
-from kerasvision.data.doctor_rules import TINY
+from kerasvision.data.doctor.findings import Problem, Seen
+from kerasvision.data.doctor.rules import TINY
+from kerasvision.data.wording import several
 
 REMEDY = 'Keep each in one split only; check(…, clean_list="clean.csv") writes a list without the leaks.'
 
