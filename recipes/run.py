@@ -1,13 +1,14 @@
 """A finished training: its folder, its model, and what one does with it."""
 
 import os
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from kerasvision.errors import DataError, RunError
-from kerasvision.files import make_folder, read_json, write_json
+from kerasvision.errors import DataError, KerasvisionError, RunError
+from kerasvision.files import make_folder, read_json, sha256, write_atomically, write_json
 from kerasvision.recipes import judging, run_folder
 from kerasvision.recipes.predicting import Prediction, as_predictions, gather, probabilities
 
@@ -204,12 +205,40 @@ class Run:
     def _runner(self, images: int, engine: str):
         if self._engine is not None and engine in ("auto", self._engine.name):
             return self._engine.run
+        from kerasvision.training import choose_engine, make_engine
+
+        if engine == "auto" and self._converted.is_file():
+            engine = "litert"
         if engine == "auto" and images <= FEW_IMAGES:
             return lambda batch: np.asarray(self.model(batch.astype(np.float32), training=False))
-        from kerasvision.training import make_engine
-
-        self._engine = make_engine(self.model, images, engine)
+        if engine == "auto":
+            engine, _ = choose_engine(self.model, images)
+        self._engine = (
+            self._litert_engine() if engine == "litert" else make_engine(self.model, images, engine)
+        )
         return self._engine.run
+
+    @cached_property
+    def _converted(self) -> Path:
+        """Where the model is kept as converted for predicting: once is enough, and no TensorFlow after it."""
+        digest = sha256(self.folder / run_folder.MODEL)[:16]
+        return self.folder / run_folder.CACHE / f"predict-{digest}.tflite"
+
+    def _litert_engine(self):
+        from kerasvision import _litert
+        from kerasvision.training.engines import LITERT_BATCH, Engine
+
+        if self._converted.is_file():
+            content = self._converted.read_bytes()
+        else:
+            content = _litert.convert(self.model, batch=LITERT_BATCH)
+            with suppress(OSError, KerasvisionError):  # a run folder that cannot be written to predicts too
+                make_folder(self._converted.parent)
+                with write_atomically(self._converted) as file:
+                    file.write(content)
+        runner = _litert.LiteRTModel(content)
+        output = next(iter(runner.outputs))
+        return Engine("litert", "kept with the run", lambda images: runner(images)[output])
 
     def __repr__(self):
         judgement = self.judgement

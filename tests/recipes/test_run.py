@@ -1,3 +1,7 @@
+import shutil
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -34,6 +38,25 @@ def answers(run, photos):
     """What Keras itself says, in the order of the sorted files."""
     images = np.stack([np.asarray(Image.open(p)) for p in sorted(photos.rglob("*.png"))])
     return run.model.predict(images.astype("float32"), verbose=0)
+
+
+def test_the_converted_model_is_kept_and_follows_the_model(run, photos, answers, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(run.folder, folder)
+    wanted = [p.top for p in Run.load(folder).predict(photos, engine="litert")]
+    (kept,) = (folder / "cache").glob("predict-*.tflite")
+    code = (
+        "import sys; from kerasvision.recipes import Run\n"
+        f"found = Run.load({str(folder)!r}).predict({str(photos)!r})\n"
+        "print(len(found), found[0].label, 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(len(wanted)), CLASSES[answers[0].argmax()], "False"]
+    model = Run.load(folder).model
+    model.get_layer("predictions").bias.assign([0.0, 0.0, 50.0])
+    model.save(folder / "model.keras")  # another model: the kept file must not answer for it
+    assert {p.label for p in Run.load(folder).predict(photos, engine="litert")} == {"light"}
+    assert kept.is_file()
 
 
 @pytest.mark.parametrize("engine", ["graph", "litert"])
