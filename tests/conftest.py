@@ -1,6 +1,8 @@
 """What all tests share: real data, quiet progress, small pictures."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,15 @@ def real_data() -> Path:
     folder = Path(os.environ.get("KERASVISION_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"no real data: {folder} is not there (set KERASVISION_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def keras_home(real_data, tmp_path_factory) -> Path:
+    """Return a folder for KERAS_HOME with the real ImageNet weights of MobileNetV2."""
+    folder = tmp_path_factory.mktemp("keras_home")
+    tool = real_data.parent / "tools" / "keras_home.py"
+    subprocess.run([sys.executable, tool, folder], check=True, timeout=300, capture_output=True)
     return folder
 
 

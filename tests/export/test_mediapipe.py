@@ -60,13 +60,10 @@ def test_every_kind_of_file_is_opened_unchanged(exported, source, tmp_path):
 @needs_mediapipe
 @pytest.mark.realdata
 @pytest.mark.slow
-def test_real_photos_and_real_weights(real_data, tmp_path):
+def test_real_photos_and_real_weights(real_data, keras_home, tmp_path):
     """100 flower photos through MobileNetV2 with ImageNet weights: float32, float16 and int8 by bytes."""
-    home = tmp_path / "keras_home"
-    tool = real_data.parent / "tools" / "keras_home.py"
-    subprocess.run([sys.executable, tool, home], check=True, timeout=300, capture_output=True)
     program = Path(__file__).with_name("flowers_network.py")
-    environment = os.environ | {"KERAS_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = os.environ | {"KERAS_HOME": str(keras_home), "PYTHONPATH": os.pathsep.join(sys.path)}
     made = [sys.executable, program, real_data / "flowers32_5class.npz", tmp_path]
     subprocess.run(made, check=True, timeout=500, env=environment)
     files = sorted(tmp_path.glob("*.tflite"))

@@ -278,14 +278,6 @@ for name in ("resnet50", "mobilenet_v2"):
     assert done.stdout.count("weights=None or weights=<a file>") == 2
 
 
-@pytest.fixture(scope="module")
-def keras_home(real_data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("keras_home")
-    tool = real_data.parent / "tools" / "keras_home.py"
-    subprocess.run([sys.executable, tool, folder], check=True, timeout=300, capture_output=True)
-    return folder
-
-
 @pytest.mark.realdata
 def test_imagenet_weights_from_the_cache(keras_home, tmp_path):
     """By Keras' own route, also at a size that Keras has no file for; without a warning."""

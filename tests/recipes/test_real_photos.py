@@ -11,14 +11,6 @@ import pytest
 HERE = Path(__file__).resolve().parent
 
 
-@pytest.fixture(scope="module")
-def keras_home(real_data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("keras_home")
-    tool = real_data.parent / "tools" / "keras_home.py"
-    subprocess.run([sys.executable, str(tool), str(folder)], check=True, capture_output=True)
-    return folder
-
-
 def _train(real_data, keras_home, folder, strategy, epochs):
     environment = os.environ | {
         "KERAS_HOME": str(keras_home),
