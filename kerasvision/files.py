@@ -15,7 +15,10 @@ from kerasvision.errors import KerasvisionError
 
 @contextmanager
 def write_atomically(path: str | os.PathLike, mode: str = "wb"):
-    """Open a temporary file that takes the place of `path` when the block ends without an error.
+    r"""Open a temporary file that takes the place of `path` when the block ends without an error.
+
+    In text, what is no valid Unicode (file names of other bytes than UTF-8) is written as an escape such as
+    `\udce9`, which JSON reads back as it was.
 
     Args:
         path: the file to write; its folder must exist.
@@ -28,7 +31,8 @@ def write_atomically(path: str | os.PathLike, mode: str = "wb"):
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
-        with os.fdopen(handle, mode, encoding=None if "b" in mode else "utf-8") as file:
+        text = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace"}
+        with os.fdopen(handle, mode, **text) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

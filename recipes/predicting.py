@@ -77,6 +77,7 @@ def _each(images) -> Iterable[tuple]:
 
 
 def _files(path: str) -> list[tuple[str, str]]:
+    path = os.path.expanduser(path)
     if os.path.isdir(path):
         from kerasvision.data.listing import list_images
 

@@ -148,6 +148,14 @@ def test_json_there_and_back(tmp_path):
     assert "größe" in (tmp_path / "a.json").read_text(encoding="utf-8")
 
 
+def test_file_names_that_are_not_utf8_can_be_written(tmp_path):
+    name = os.fsdecode(b"caf\xe9.jpg")
+    write_json(tmp_path / "x.json", {"file": name})
+    assert read_json(tmp_path / "x.json") == {"file": name}
+    write_csv(tmp_path / "x.csv", ["file"], [[name]])
+    assert (tmp_path / "x.csv").read_text(encoding="utf-8") == "file\ncaf\\udce9.jpg\n"
+
+
 def test_half_a_json_file_is_named(tmp_path):
     (tmp_path / "run.json").write_text('{"a": ')
     with pytest.raises(KerasvisionError, match=r"run\.json is not valid JSON"):

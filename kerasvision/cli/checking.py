@@ -16,7 +16,7 @@ def check(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="FOLDER", help="Folder with a folder of images for each class, or train/val/test."
+            metavar="DATA", help="Folder with a folder of images for each class, or train/val/test; or a CSV."
         ),
     ],
     near_duplicates: Annotated[
@@ -31,7 +31,7 @@ def check(
     ] = False,
     form: FormatOption = Format.table,
 ) -> None:
-    """Look for what is wrong with a folder of images: which files, and what to do. Nothing in it is changed.
+    """Look for what is wrong with images: which files, and what to do. Nothing in it is changed.
 
     For example:
 

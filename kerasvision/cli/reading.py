@@ -4,8 +4,6 @@ from pathlib import Path
 
 from kerasvision.errors import DataError
 
-TABLES = (".csv", ".tsv", ".txt")
-
 
 def read_data(path: Path, **settings):
     """Return the `VisionData` of a folder or of a CSV file.
@@ -18,8 +16,9 @@ def read_data(path: Path, **settings):
         DataError: it is another file, or not there.
     """
     from kerasvision.data import image_csv, image_folder
+    from kerasvision.data.tables import TABLE_SUFFIXES
 
-    if path.suffix.lower() in TABLES and not path.is_dir():
+    if path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir():
         return image_csv(path, **settings)
     if path.is_file():
         raise DataError(

@@ -10,7 +10,7 @@ import numpy as np
 from kerasvision.data.assembling import assemble, check_class_names
 from kerasvision.data.decoding import IMAGE_SUFFIXES
 from kerasvision.data.listing import Listing, list_images
-from kerasvision.data.pixel_cache import DEFAULT_LIMIT, PixelCache
+from kerasvision.data.pixel_cache import DEFAULT_LIMIT
 from kerasvision.data.preprocessing import Preprocessing, Resize
 from kerasvision.data.reading import Found, check_mode, keep_readable, open_cache, report_skipped
 from kerasvision.data.vision_data import VisionData
@@ -90,8 +90,7 @@ def image_folder(
     layout = find_layout(root, listing)
     check_class_names(layout.classes)
     found, stray = _label(root.absolute(), listing, layout, skip=on_bad_file == "skip")
-    store = open_cache(cache, found, preprocessing, cache_limit)
-    _keep_out(root, store)
+    store = open_cache(cache, found, preprocessing, cache_limit, outside=root)
     kept = keep_readable(found, layout.classes, preprocessing, store, on_bad_file)
     notes = (*_ignored(listing), *kept.notes)
     for note in notes:
@@ -220,14 +219,6 @@ def _label(
         splits=np.array(splits) if layout.splits else None,
     )
     return found, [BadImageError(root / name, reason) for name in stray]
-
-
-def _keep_out(root: Path, store: PixelCache | None) -> None:
-    if store is not None and root.resolve() in store.folder.resolve().parents:
-        raise DataError(
-            f"The cache of decoded pixels would lie among the photos, in {store.folder}. Pass another "
-            f"folder as `cache`, or set KERASVISION_CACHE."
-        )
 
 
 def _ignored(listing: Listing) -> list[str]:

@@ -9,6 +9,7 @@ and `pwrite`: mapped pages would count as memory of the process.
 import errno
 import hashlib
 import os
+import re
 import shutil
 import sys
 import threading
@@ -26,7 +27,9 @@ from kerasvision.progress import say
 
 DEFAULT_LIMIT = 4 << 30
 _FORMAT = "1"
-_LAST_USED = "last_used"
+_PIXELS, _FILLED, _LAST_USED = "pixels.bin", "filled.bin", "last_used"
+_FILES = {_PIXELS, _FILLED, _LAST_USED}
+_NAME = re.compile("[0-9a-f]{32}")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -99,8 +102,8 @@ class PixelCache:
                 try:
                     self.folder.mkdir(parents=True, exist_ok=True)
                     self._files = (
-                        _open_sized(self.folder / "pixels.bin", self.count * self.slot_bytes),
-                        _open_sized(self.folder / "filled.bin", self.count * 4),
+                        _open_sized(self.folder / _PIXELS, self.count * self.slot_bytes),
+                        _open_sized(self.folder / _FILLED, self.count * 4),
                     )
                     touch(self.folder)
                 except OSError as error:
@@ -153,6 +156,7 @@ def pixel_cache(
     preprocessing: Preprocessing,
     encoded_bytes: int,
     limit: int = DEFAULT_LIMIT,
+    outside: Path | None = None,
 ) -> PixelCache | None:
     """Return the cache for a data set, or `None` if none is wanted.
 
@@ -165,15 +169,16 @@ def pixel_cache(
         preprocessing: how they are read.
         encoded_bytes: size of all files together.
         limit: bytes that all caches in the folder may take. Those not used for longest are deleted.
+        outside: a folder of the user's that the cache must not lie in.
 
     Raises:
-        DataError: a cache is demanded and does not fit below `limit`.
+        DataError: a cache is demanded and does not fit below `limit`, or it would lie inside of `outside`.
     """
     if cache is False:
         return None
     if cache is not True and not isinstance(cache, str | os.PathLike):
         raise DataError(f'`cache` must be "auto", True, False or a folder. Received: {cache!r}.')
-    home = (cache_home() if cache in (True, "auto") else Path(cache)) / "pixels"
+    home = (cache_home() if cache in (True, "auto") else Path(cache).expanduser()) / "pixels"
     height, width = preprocessing.image_size
     need = count * (height * width * 3 + 4)
     if cache == "auto" and not (4 * encoded_bytes >= need and need <= limit and _has_room(home, need)):
@@ -182,6 +187,11 @@ def pixel_cache(
         raise DataError(
             f"The decoded pixels take {need / 1e9:.1f} GB, more than `cache_limit` = {limit / 1e9:.1f} GB. "
             f"Raise it, or pass cache=False."
+        )
+    if outside is not None and home.resolve().is_relative_to(outside.resolve()):
+        raise DataError(
+            f"The cache of decoded pixels would lie among the photos, in {home}. Pass another folder as "
+            f"`cache`, or set KERASVISION_CACHE."
         )
     digest = hashlib.sha256(f"{_FORMAT} {preprocessing.to_dict()} {count}".encode())
     for fact in facts:
@@ -194,11 +204,12 @@ def pixel_cache(
 def make_room(home: Path, need: int, limit: int, keep: Path | None = None) -> None:
     """Delete the caches that were not used for longest until `need` more bytes stay within `limit`.
 
-    A process that is reading a deleted cache keeps its open files and is not disturbed.
+    A process that is reading a deleted cache keeps its open files and is not disturbed. What else lies in
+    `home` may be the user's, and neither counts nor is touched.
     """
     if not home.is_dir():
         return
-    others = sorted((folder for folder in home.iterdir() if folder != keep), key=_age, reverse=True)
+    others = sorted((f for f in home.iterdir() if f != keep and _is_cache(f)), key=_age, reverse=True)
     total = need + sum(map(_size, others))
     for folder in others:
         if total <= limit:
@@ -210,6 +221,13 @@ def make_room(home: Path, need: int, limit: int, keep: Path | None = None) -> No
 def touch(folder: Path) -> None:
     """Note that a cache is in use now."""
     (folder / _LAST_USED).write_text(f"{time.time()}\n")
+
+
+def _is_cache(folder: Path) -> bool:
+    try:
+        return bool(_NAME.fullmatch(folder.name)) and set(os.listdir(folder)) <= _FILES
+    except OSError:  # not a folder, or deleted meanwhile by another process
+        return False
 
 
 def _has_room(home: Path, need: int) -> bool:

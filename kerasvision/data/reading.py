@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from kerasvision.data.loading import usable_cores
 from kerasvision.data.pixel_cache import PixelCache, pixel_cache
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.data.vision_data import source_facts
+from kerasvision.data.wording import listed, several
 from kerasvision.errors import BadImageError, DataError
 from kerasvision.progress import bar, say
 
@@ -71,7 +73,7 @@ def keep_readable(
         empty = _empty(class_names, found.labels)
         if empty:
             raise DataError(
-                f"Classes without an image: {', '.join(empty)}. Add images, remove the class, or leave it "
+                f"Classes without an image: {listed(empty)}. Add images, remove the class, or leave it "
                 f'out with on_bad_file="skip".'
             )
         return Kept(found, tuple(class_names), everything)
@@ -96,7 +98,7 @@ def check_mode(on_bad_file: str) -> None:
 def report_skipped(skipped: Sequence[BadImageError], most: int = 10) -> None:
     """Print which images were left out."""
     if skipped:
-        say(f"{len(skipped)} images were skipped:")
+        say(f"{several(len(skipped), 'image', ('was', 'were'))} skipped:")
     for error in skipped[:most]:
         say(f"  {error}")
     if len(skipped) > most:
@@ -104,7 +106,11 @@ def report_skipped(skipped: Sequence[BadImageError], most: int = 10) -> None:
 
 
 def open_cache(
-    cache: bool | str | os.PathLike, found: Found, preprocessing: Preprocessing, limit: int
+    cache: bool | str | os.PathLike,
+    found: Found,
+    preprocessing: Preprocessing,
+    limit: int,
+    outside: Path | None = None,
 ) -> PixelCache | None:
     """Return the pixel cache for these files, or `None` if none is wanted (see `pixel_cache`)."""
     if cache is False:
@@ -117,6 +123,7 @@ def open_cache(
         preprocessing=preprocessing,
         encoded_bytes=sum(int(fact.split()[0]) for fact in facts if fact != "missing"),
         limit=limit,
+        outside=outside,
     )
 
 
@@ -164,7 +171,7 @@ def _without_empty_classes(kept: Kept) -> Kept:
         kept,
         found=replace(kept.found, labels=renumbered[kept.found.labels].astype(np.int32)),
         class_names=names,
-        notes=(*kept.notes, f"Classes left out, as they have no image: {', '.join(empty)}."),
+        notes=(*kept.notes, f"Classes left out, as they have no image: {listed(empty)}."),
     )
 
 

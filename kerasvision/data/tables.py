@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,16 @@ from kerasvision.data.pixel_cache import DEFAULT_LIMIT
 from kerasvision.data.preprocessing import Preprocessing, Resize
 from kerasvision.data.reading import Found, check_mode, keep_readable, open_cache, report_skipped
 from kerasvision.data.vision_data import VisionData
+from kerasvision.data.wording import listed, several
 from kerasvision.errors import DataError
+from kerasvision.progress import say
 
-_SHOWN = 3
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+# How pandas writes `str` of a missing value. A class may really be called so, therefore it is only noted.
+_MISSING = ("nan", "NaN", "<NA>")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Row:
     line: int
     path: str
@@ -68,18 +73,19 @@ def image_csv(
         A `VisionData` whose labels are numbered by the sorted class names.
 
     Raises:
-        DataError: the file or a column is missing, a line has no label, a path has two labels, …
+        DataError: the file or a column is missing, a line has no label or one value too many, a path is
+            listed twice, …
         BadImageError: (when read) an image cannot be used; the message names the file.
     """
     check_mode(on_bad_file)
     preprocessing = Preprocessing(image_size, resize)
     table = Path(file).expanduser()
     rows = _read(table, {"path": path_column, "label": label_column, "split": split_column})
-    root = Path(folder).expanduser().absolute() if folder is not None else table.absolute().parent
+    root = str(Path(folder).expanduser().absolute() if folder is not None else table.absolute().parent)
     names = sorted({row.label for row in rows})
     number = {name: i for i, name in enumerate(names)}
     found = Found(
-        paths=[os.path.normpath(root / row.path) for row in rows],
+        paths=[os.path.normpath(os.path.join(root, row.path)) for row in rows],
         names=[row.path for row in rows],
         labels=np.array([number[row.label] for row in rows], np.int32),
         splits=_splits(table, rows),
@@ -87,6 +93,9 @@ def image_csv(
     _check(table, rows, found)
     store = open_cache(cache, found, preprocessing, cache_limit)
     kept = keep_readable(found, names, preprocessing, store, on_bad_file)
+    notes = (*_missing_labels(rows), *kept.notes)
+    for note in notes:
+        say(note)
     report_skipped(kept.skipped)
     return assemble(
         sources=kept.found.paths,
@@ -101,13 +110,28 @@ def image_csv(
         batch_size=batch_size,
         origin=str(table.absolute()),
         skipped=kept.skipped,
-        notes=kept.notes,
+        notes=notes,
         cache=store,
         slots=kept.slots,
     )
 
 
 def _read(table: Path, columns: Mapping[str, str]) -> list[_Row]:
+    text = _text(table)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text, columns))
+    try:
+        reader.fieldnames = _header(table, reader.fieldnames or (), columns)
+        rows = [_row(table, reader.line_num, values, columns) for values in reader]
+    except csv.Error as error:
+        raise DataError(
+            f"{table}, line {reader.line_num}: {error}. Is a quotation mark missing, there or above?"
+        ) from None
+    if not rows:
+        raise DataError(f"`file` {table} lists no images: there is nothing below the header.")
+    return rows
+
+
+def _text(table: Path) -> str:
     try:
         with open(table, encoding="utf-8-sig", newline="") as stream:
             text = stream.read()
@@ -119,31 +143,57 @@ def _read(table: Path, columns: Mapping[str, str]) -> list[_Row]:
         ) from None
     except UnicodeDecodeError as error:
         raise DataError(f"`file` {table} is not UTF-8 text ({error}). Save it as “CSV UTF-8”.") from None
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    header = [name.strip() for name in reader.fieldnames or ()]
-    reader.fieldnames = header
+    if "\0" in text:
+        raise DataError(f"`file` {table} holds zero bytes, so it is no text. Save it as “CSV UTF-8”.")
+    return text
+
+
+def _delimiter(text: str, columns: Mapping[str, str]) -> str:
+    """Return the one that finds the columns in the header, or else the one that occurs most often there."""
+    first = re.match("[^\r\n]*", text)[0]
+
+    def fit(delimiter: str) -> tuple[int, int]:
+        names = {name.strip(' "') for name in first.split(delimiter)}
+        return len(names & {columns["path"], columns["label"]}), first.count(delimiter)
+
+    return max(",;\t", key=fit)
+
+
+def _header(table: Path, names: Sequence[str], columns: Mapping[str, str]) -> list[str]:
+    header = [name.strip() for name in names]
     for wanted in (columns["path"], columns["label"]):
         if wanted not in header:
             raise DataError(
                 f"`file` {table} has no column {wanted!r}. Its first line says: "
-                f"{', '.join(header) or 'nothing'}. Write a header `path,label`, or pass "
+                f"{listed(header, 20) or 'nothing'}. Write a header `path,label`, or pass "
                 f"`path_column` and `label_column`."
             )
-    rows = [_row(reader.line_num, values, columns) for values in reader]
-    if not rows:
-        raise DataError(f"`file` {table} lists no images: there is nothing below the header.")
-    for row in rows:
-        if not row.path or not row.label:
+    for wanted in columns.values():
+        if header.count(wanted) > 1:
             raise DataError(
-                f"{table}, line {row.line}: no {'path' if not row.path else 'label'}. Fill it in."
+                f"`file` {table} has {header.count(wanted)} columns {wanted!r}. Rename all but one."
             )
-    return rows
+    return header
 
 
-def _row(line: int, values: Mapping, columns: Mapping[str, str]) -> _Row:
-    cell = {name: (values.get(column) or "").strip() for name, column in columns.items()}
-    return _Row(line, **cell)
+def _row(table: Path, line: int, values: Mapping, columns: Mapping[str, str]) -> _Row:
+    row = _Row(line, **{name: (values.get(column) or "").strip() for name, column in columns.items()})
+    if any(values.get(None, ())):
+        raise DataError(
+            f"{table}, line {line}: more values than the header has columns. Put what holds a delimiter, "
+            f'such as a path with a comma, into "quotation marks".'
+        )
+    if not row.path or not row.label:
+        raise DataError(f"{table}, line {line}: no {'path' if not row.path else 'label'}. Fill it in.")
+    return row
+
+
+def _missing_labels(rows: Sequence[_Row]) -> list[str]:
+    found = [row for row in rows if row.label in _MISSING]
+    if not found:
+        return []
+    lines = several(len(found), "line", ("has", "have"))
+    return [f"{lines} the class {found[0].label!r}, first line {found[0].line}: is that a missing label?"]
 
 
 def _splits(table: Path, rows: Sequence[_Row]) -> np.ndarray | None:
@@ -163,26 +213,34 @@ def _check(table: Path, rows: Sequence[_Row], found: Found) -> None:
     for path, row in zip(found.paths, rows, strict=True):
         other = first.setdefault(path, row)
         if other is not row:
+            twice = "" if other.label == row.label else f", as {other.label!r} and {row.label!r}"
             raise DataError(
-                f"{table}, lines {other.line} and {row.line}: {row.path} is listed twice, as {other.label!r} "
-                f"and {row.label!r}. Keep one line."
+                f"{table}, lines {other.line} and {row.line}: {row.path} is listed twice{twice}. Keep "
+                f"one line."
             )
     if found.splits is not None:
         _check_splits(table, rows, found.splits)
     missing = [path for path in found.paths if not os.path.lexists(path)]
     if len(missing) == len(rows):
         raise DataError(
-            f"None of the {len(rows)} images in {table} is there, for example {missing[0]}. Pass `folder`, "
-            f"what relative paths start from."
+            f"None of the {len(rows)} images in {table} is there, for example {missing[0]}. "
+            f"{_how_to_find(rows[0].path)}"
         )
+
+
+def _how_to_find(path: str) -> str:
+    if "://" in path:
+        return "Images are not downloaded: do that first, and list the files."
+    if "\\" in path and os.sep == "/":
+        return "Write the paths with / instead of \\."
+    return "Pass `folder`, what relative paths start from."
 
 
 def _check_splits(table: Path, rows: Sequence[_Row], splits: np.ndarray) -> None:
     trained = {row.label for row, split in zip(rows, splits, strict=True) if split == "train"}
     extra = sorted({row.label for row in rows} - trained)
     if extra:
-        more = ", …" if len(extra) > _SHOWN else ""
         raise DataError(
-            f"{table} has classes without a training image: {', '.join(extra[:_SHOWN])}{more}. A model "
-            f"cannot learn them. Add training images, or remove these lines."
+            f"{table} has classes without a training image: {listed(extra)}. A model cannot learn them. Add "
+            f"training images, or remove these lines."
         )

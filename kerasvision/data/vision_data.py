@@ -81,10 +81,7 @@ class VisionData:
     cache: PixelCache | None = None
 
     def __post_init__(self):
-        if not isinstance(self.batch_size, int | np.integer) or self.batch_size < 1:
-            raise DataError(
-                f"`batch_size` must be a whole number from 1. Received: {self.batch_size!r}. Try 32."
-            )
+        _check_batch_size(self.batch_size)
         check_seed(self.seed)
 
     def __repr__(self) -> str:
@@ -161,6 +158,8 @@ class VisionData:
             DataError: there is no such split, or `order` points outside of it.
         """
         samples, order, batch_size = self._part(split, order, batch_size)
+        if start < 0:
+            raise DataError(f"`start` must be a number of batches from 0. Received: {start!r}.")
         return iterate_batches(
             self._reader(samples),
             samples.labels,
@@ -262,9 +261,14 @@ class VisionData:
     def _part(self, split, order, batch_size) -> tuple[Samples, np.ndarray, int]:
         samples = self._split(split)
         batch_size = self.batch_size if batch_size is None else batch_size
-        if batch_size < 1:
-            raise DataError(f"`batch_size` must be a whole number from 1. Received: {batch_size!r}. Try 32.")
-        order = np.arange(len(samples)) if order is None else np.asarray(order, np.int64)
+        _check_batch_size(batch_size)
+        order = np.arange(len(samples)) if order is None else np.asarray(order)
+        if len(order) and order.dtype.kind not in "iu":
+            raise DataError(
+                f"`order` must hold indices, which are whole numbers. Received: {order.dtype}. For a "
+                f"mask pass `np.flatnonzero(mask)`."
+            )
+        order = order.astype(np.int64)
         if len(order) and not (0 <= order.min() and order.max() < len(samples)):
             raise DataError(
                 f"`order` must hold indices from 0 to {len(samples) - 1}, as {split!r} has {len(samples)} "
@@ -284,6 +288,11 @@ class VisionData:
                 cache.write(slots[index], image)
 
         return read_into
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+        raise DataError(f"`batch_size` must be a whole number from 1. Received: {batch_size!r}. Try 32.")
 
 
 def _facts(samples: Samples) -> str:

@@ -1,6 +1,7 @@
 """Every kind of file: decoded to the right pixels, or refused with the reason."""
 
 import io
+import struct
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from kerasvision.data import Preprocessing, decoding, open_image
+from kerasvision.data.doctor.exam import examine
 from kerasvision.errors import BadImageError
 
 
@@ -122,6 +124,21 @@ def test_exif_orientation(orientation, photo):
         data = encoded(Image.fromarray(photo(48, 64)), kind, exif=exif, **arguments)
         expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
         np.testing.assert_array_equal(np.asarray(open_image(data)), expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "value"),
+    [(2, 2, b"6\0"), (7, 2, b"\6\0"), (11, 1, struct.pack("<f", 6.0)), (3, 1, b"\x63\0"), (3, 1, b"\0\0")],
+    ids=["text", "bytes", "float", "99", "0"],
+)
+def test_an_orientation_that_makes_no_sense_is_none(kind, count, value, photo):
+    """EXIF is written by hand, as Pillow refuses to."""
+    entry = struct.pack("<HHI", 0x0112, kind, count) + value.ljust(4, b"\0")
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
+    plain = encoded(Image.fromarray(photo()), "JPEG")
+    marked = plain[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + plain[2:]
+    np.testing.assert_array_equal(np.asarray(open_image(marked)), np.asarray(open_image(plain)))
+    assert examine(marked, "x").orientation == 1
 
 
 @pytest.mark.parametrize("orientation", [1, 6])

@@ -203,25 +203,39 @@ def test_a_disk_that_cannot_be_read_is_said_and_photos_are_decoded(class_folder,
 
 
 def test_the_least_recently_used_is_deleted(tmp_path):
-    for number, name in enumerate(["old", "middle", "new"]):
+    old, middle, new = ("0" * 31 + c for c in "abc")
+    for number, name in enumerate([old, middle, new]):
         cache = PixelCache(tmp_path / name, 10, (64, 64))
         for slot in range(10):
             cache.write(slot, picture(slot, 64))
         os.utime(tmp_path / name / "last_used", (1000 + number, 1000 + number))
     size = 10 * 64 * 64 * 3
     make_room(tmp_path, size, 4 * size + 60_000)
-    assert {path.name for path in tmp_path.iterdir()} == {"old", "middle", "new"}
+    assert {path.name for path in tmp_path.iterdir()} == {old, middle, new}
     make_room(tmp_path, size, 2 * size + 60_000)
-    assert {path.name for path in tmp_path.iterdir()} == {"new"}
-    make_room(tmp_path, size, size, keep=tmp_path / "new")
-    assert {path.name for path in tmp_path.iterdir()} == {"new"}
+    assert {path.name for path in tmp_path.iterdir()} == {new}
+    make_room(tmp_path, size, size, keep=tmp_path / new)
+    assert {path.name for path in tmp_path.iterdir()} == {new}
+
+
+def test_what_else_lies_there_is_not_deleted(tmp_path, class_folder):
+    home = tmp_path / "mine" / "pixels"
+    class_folder({"holiday": 2, "0" * 32: 2}, home)
+    (home / "notes.txt").write_text("x")
+    before = sorted(home.rglob("*"))
+    make_room(home, 1, 1)
+    assert sorted(home.rglob("*")) == before
+    with pytest.raises(DataError, match="would lie among the photos"):
+        image_folder(tmp_path / "mine" / "pixels", image_size=16, cache=tmp_path / "mine", cache_limit=4000)
+    assert sorted(home.rglob("*")) == before
 
 
 def test_deleting_does_not_disturb_a_reader(tmp_path):
-    cache = PixelCache(tmp_path / "c", 10, (64, 64))
+    folder = tmp_path / ("c" * 32)
+    cache = PixelCache(folder, 10, (64, 64))
     cache.write(1, picture(1, 64))
     make_room(tmp_path, 1, 1)
-    assert not (tmp_path / "c").exists()
+    assert not folder.exists()
     np.testing.assert_array_equal(read(cache, 1), picture(1, 64))
 
 

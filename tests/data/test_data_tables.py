@@ -64,6 +64,22 @@ REFUSED = {
         ["path,class", *ROWS],
         "has no column 'label'.*pass `path_column` and `label_column`",
     ),
+    "one value too many": (
+        ["path,label", "photos/a/0,0.png,a", *ROWS],
+        'line 2: more values than the header.*"quotation marks"',
+    ),
+    "a quotation mark left open": (
+        ["path,label", '"photos/a/0.png,a', "x" * 200_000],
+        "field larger than field limit.*Is a quotation mark missing",
+    ),
+    "zero bytes": (["path,label", "photos/a/0\0.png,a"], "holds zero bytes, so it is no text"),
+    "one column twice": (["path,label,label", *(f"{r},x" for r in ROWS)], "has 2 columns 'label'. Rename"),
+    "backslashes": (
+        ["path,label", *(r.replace("/", "\\") for r in ROWS)],
+        "None of the 8 images.*Write the paths with / instead of",
+    ),
+    "addresses": (["path,label", "https://x.org/1.jpg,a", "https://x.org/2.jpg,b"], "are not downloaded"),
+    "listed twice in one class": (["path,label", *ROWS, ROWS[0]], "is listed twice. Keep one line"),
     "header only": (["path,label"], "lists no images"),
     "nothing": ([""], "has no column 'path'. Its first line says: nothing"),
     "a label missing": (["path,label", *ROWS[:3], "photos/b/000.png,"], "line 5: no label. Fill it in"),
@@ -86,6 +102,19 @@ REFUSED = {
         "None of the 8 images in .*list.csv is there, for example .*Pass `folder`",
     ),
 }
+
+
+def test_the_delimiter_is_the_one_that_finds_the_columns(table):
+    data = image_csv(
+        table('"path";label;a,b,c,d', *(f"{r.replace(',', ';')};x" for r in ROWS)), image_size=16
+    )
+    assert data.class_names == ("a", "b")
+
+
+def test_labels_that_look_missing_are_noted(table):
+    data = image_csv(table("path,label", *ROWS[:6], *(r[:-1] + "nan" for r in ROWS[6:])), image_size=16)
+    assert data.class_names == ("a", "b", "nan")
+    assert data.notes == ("2 lines have the class 'nan', first line 8: is that a missing label?",)
 
 
 @pytest.mark.parametrize("case", REFUSED)

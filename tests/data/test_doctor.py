@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import kerasvision as kv
+from kerasvision.data.doctor.findings import Case
 from kerasvision.errors import DataError, KerasvisionError
 
 
@@ -133,6 +134,24 @@ CASES = {
     "empty class": (lambda root, rng: (root / "train/daisy").mkdir(), "empty class", "error", set()),
     "stray": (save("train/new.jpg"), "no class", "error", {"train/new.jpg"}),
     "class only in validation": (save("val/daisy/new.jpg"), "layout", "error", set()),
+    "splits beside something else": (
+        lambda root, rng: (root / "extra").mkdir() or scene(rng).save(root / "extra/0.jpg"),
+        "layout",
+        "error",
+        set(),
+    ),
+    "class name with a line break": (
+        lambda root, rng: (root / "train/ro\nse").mkdir(),
+        "layout",
+        "error",
+        set(),
+    ),
+    "class names alike": (
+        lambda root, rng: [(root / name / "Ro-se").mkdir() for name in ("train", "val", "test")],
+        "alike names",
+        "warning",
+        set(),
+    ),
     "few": (fewer, "few images", "warning", set()),
     "uneven": (fewer, "imbalance", "warning", set()),
     "tiny": (sized(PNG, 20, 16), "tiny", "warning", {PNG}),
@@ -178,6 +197,13 @@ def test_only_what_is_wrong_is_reported(healthy, rng):
     for name in ("leak into validation", "truncated"):
         CASES[name][0](healthy, rng)
     assert [problem.kind for problem in kv.data.check(healthy).problems] == ["leak", "unreadable"]
+
+
+def test_a_file_too_large_for_a_photo_is_not_read(healthy, rng):
+    with open(healthy / NEW, "wb") as file:
+        file.truncate(1 << 40)  # sparse: it takes no room
+    (problem,) = [p for p in kv.data.check(healthy).problems if p.kind == "unreadable"]
+    assert problem.cases == (Case((NEW,), "has 1099.5 GB, more than a photo can have"),)
 
 
 def test_near_duplicates_can_be_switched_off(healthy, rng):
@@ -274,6 +300,22 @@ def test_the_clean_list_trains(healthy, tmp_path, rng):
     again = kv.data.check(data)
     assert [problem.kind for problem in again.problems] == ["few images"] * 2  # 19 and 9 are left
     assert sum(len(labels) for _, labels in data.iterate("train")) == 39
+
+
+def test_a_table_is_checked_like_its_images(healthy, tmp_path, rng):
+    smaller(R0, "val/rose/new.jpg")(healthy, rng)
+    table = tmp_path / "list.csv"
+    kv.data.check(healthy, clean_list=table, near_duplicates=False)
+    checkup = kv.data.check(table)
+    assert checkup.origin == str(table) and list(checkup.counts) == ["train", "validation", "test"]
+    assert [p.kind for p in checkup.problems] == ["near leak"]
+    before = table.read_bytes()
+    with pytest.raises(DataError, match="`clean_list` .*list.csv is the file that is checked"):
+        kv.data.check(table, clean_list=tmp_path / "." / "list.csv")
+    assert table.read_bytes() == before
+    rows = [line.rpartition(",")[0] for line in before.decode().splitlines()]
+    table.write_text("\n".join(rows))
+    assert list(kv.data.check(table).counts) == ["all"]
 
 
 def test_of_a_leak_the_held_out_image_is_kept(healthy, tmp_path, rng):

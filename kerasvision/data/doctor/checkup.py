@@ -96,14 +96,15 @@ def check(
     page: str | os.PathLike | None = None,
     clean_list: str | os.PathLike | None = None,
 ) -> Checkup:
-    """Look at every image of a folder and say what is wrong, which files, and what to do.
+    """Look at every image of a folder or list and say what is wrong, which files, and what to do.
 
     Every image is decoded once. Found are: the same image in more than one split (also nearly the same), or
     in two classes; files that cannot be read; classes without, with few or with very many images; copies;
     names that lie about the format; odd sizes and colour modes. Nothing is ever written into the folder.
 
     Args:
-        data: a folder as for `image_folder`, or a `VisionData`, whose splits are then compared.
+        data: a folder as for `image_folder`, a file as for `image_csv`, or a `VisionData`, whose splits are
+            then compared.
         near_duplicates: look for copies that were resized or saved again, too.
         page: HTML file to write, with pictures of what was found.
         clean_list: CSV file to write for `image_csv`, with `path,label` and, where there are splits, `split`:
@@ -115,7 +116,8 @@ def check(
         A `Checkup`: `.ok`, `.problems`, `.counts`, `.summary()`; print it for a table.
 
     Raises:
-        DataError: there is no such folder or no image in it, or `page` or `clean_list` lies in the folder.
+        DataError: there is no such folder or no image in it; or `page` or `clean_list` lies in the folder, or
+            is the file that is checked.
 
     Example:
         ```python
@@ -164,6 +166,10 @@ def _outside(path: str | os.PathLike | None, intake: Intake, argument: str, suff
     if path.is_dir():
         raise DataError(
             f"`{argument}` must be a file. Received the folder {path}. Try {path / ('checkup' + suffix)}."
+        )
+    if path.exists() and os.path.exists(intake.origin) and os.path.samefile(path, intake.origin):
+        raise DataError(
+            f"`{argument}` {path} is the file that is checked, which stays as it is. Try another."
         )
     real = Path(os.path.realpath(path))
     if intake.root is not None and real.is_relative_to(os.path.realpath(intake.root)):

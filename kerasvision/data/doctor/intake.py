@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kerasvision.data.assembling import check_class_names
 from kerasvision.data.decoding import Source, open_photo
 from kerasvision.data.folders import find_layout, split_folders
 from kerasvision.data.listing import Listing, list_images
+from kerasvision.data.tables import TABLE_SUFFIXES, image_csv
 from kerasvision.data.vision_data import SPLITS, VisionData
 from kerasvision.errors import BadImageError, DataError
 
@@ -61,9 +62,21 @@ def take_in(data: str | os.PathLike | VisionData) -> Intake:
     """List what is to be checked.
 
     Raises:
-        DataError: the folder is not there, or holds no images at all.
+        DataError: the folder is not there, or holds no images at all; or what `image_csv` refuses.
     """
-    return _from_data(data) if isinstance(data, VisionData) else _from_folder(Path(data).expanduser())
+    if isinstance(data, VisionData):
+        return _from_data(data)
+    path = Path(data).expanduser()
+    is_table = path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir()
+    return _from_table(path) if is_table else _from_folder(path)
+
+
+def _from_table(path: Path) -> Intake:
+    data = image_csv(path, validation_fraction=0, cache=False)
+    intake = _from_data(data)
+    if tuple(data.splits) == ("train",):  # which is what `image_csv` says where the file says nothing
+        intake = replace(intake, splits=[""] * len(intake.splits), split_names=())
+    return intake
 
 
 def _from_folder(root: Path) -> Intake:

@@ -1,6 +1,7 @@
 """Rules on files, classes and shapes: each is a function from what was seen to problems."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -14,6 +15,7 @@ TINY = 32  # pixels of the shorter side
 HUGE = 40e6  # pixels
 LONG = 3.0  # longer side over shorter
 BLANK = 2.0  # standard deviation in grey levels
+_SEPARATOR = re.compile(r"(?<=\w)[\s_-]+(?=\w)")
 SUFFIXES = {
     "JPEG": "jpg jpeg jpe jfif mpo",
     "PNG": "png",
@@ -93,6 +95,22 @@ def empty_classes(seen: Seen) -> Iterator[Problem]:
                 else "Add some: how well these classes are recognised could not be measured.",
                 tuple(Case((), name) for name in empty),
             )
+
+
+def alike_names(seen: Seen) -> Iterator[Problem]:
+    """Classes whose names differ in nothing but capitals, spaces, hyphens and underscores."""
+    alike: dict[str, list[str]] = {}
+    for name in seen.intake.class_names:
+        alike.setdefault(_SEPARATOR.sub("", name.casefold()), []).append(name)
+    found = [names for names in alike.values() if len(names) > 1]
+    if found:
+        yield Problem(
+            "alike names",
+            "warning",
+            f"Classes that are called nearly the same: {listed([' and '.join(names) for names in found])}.",
+            "If they mean the same, put their images into one folder.",
+            tuple(Case((), " / ".join(names)) for names in found),
+        )
 
 
 def balance(seen: Seen) -> Iterator[Problem]:
@@ -261,4 +279,4 @@ def leftovers(seen: Seen) -> Iterator[Problem]:
         )
 
 
-RULES = (unreadable, layout, empty_classes, balance, suffixes, shapes, colours, leftovers)
+RULES = (unreadable, layout, empty_classes, alike_names, balance, suffixes, shapes, colours, leftovers)
