@@ -1,13 +1,12 @@
 """`kerasvision check`."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kerasvision.cli.output import Format, FormatOption, show
+from kerasvision.cli.output import Format, FormatOption, show, show_json
 
 COLUMNS = ("severity", "kind", "case", "file", "note")
 
@@ -45,7 +44,7 @@ def check(
 
     checkup = check(data, near_duplicates=near_duplicates, page=page, clean_list=clean_list)
     if form is Format.json:
-        typer.echo(json.dumps(checkup.to_dict(), indent=2, ensure_ascii=False))
+        show_json(checkup.to_dict())
     elif form is Format.csv:
         show(_rows(checkup), form, COLUMNS)
     elif sys.stdout.isatty():

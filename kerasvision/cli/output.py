@@ -25,7 +25,7 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How the result i
 def show(rows: Sequence[Mapping], form: Format = Format.table, columns: Sequence[str] = ()) -> None:
     """Print rows that have the same keys; `columns` are those of a CSV that may have no rows."""
     if form is Format.json:
-        typer.echo(json.dumps([dict(row) for row in rows], indent=2, ensure_ascii=False))
+        show_json([dict(row) for row in rows])
     elif form is Format.csv:
         typer.echo(_csv(rows, columns), nl=False)
     else:
@@ -35,13 +35,19 @@ def show(rows: Sequence[Mapping], form: Format = Format.table, columns: Sequence
 def show_facts(facts: Mapping, form: Format = Format.table) -> None:
     """Print one value a line; as one object in JSON, as the columns `name` and `value` in CSV."""
     if form is Format.json:
-        typer.echo(json.dumps(dict(facts), indent=2, ensure_ascii=False))
+        show_json(dict(facts))
     elif form is Format.csv:
         typer.echo(_csv([{"name": name, "value": value} for name, value in facts.items()]), nl=False)
     else:
         width = max(map(len, facts), default=0)
         for name, value in facts.items():
             typer.echo(f"{name:{width}}  {_cell(value)}")
+
+
+def show_json(value) -> None:
+    """Print a value as JSON; what is no valid Unicode in file names becomes escapes, which JSON allows."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    typer.echo(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def table(rows: Sequence[Mapping]) -> str:

@@ -92,7 +92,8 @@ def predict(
     - `kerasvision predict phone/model.tflite holiday/ --top 3 --format csv`
     """
     predictions = _predictor(Path(run)).predict(images, top=top, on_bad_file=on_bad_file)
-    show([row for prediction in predictions for row in _rows(prediction, top)], form)
+    columns = ("image", *(("rank",) if top > 1 else ()), "label", "probability")
+    show([row for prediction in predictions for row in _rows(prediction, top)], form, columns)
 
 
 def _predictor(path: Path):

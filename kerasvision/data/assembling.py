@@ -92,7 +92,7 @@ def assemble(
         seed=seed,
         skipped=tuple(skipped),
         origin=origin,
-        notes=(*notes, *_thin_classes(class_names, splits)),
+        notes=(*notes, *_no_split(fractions, splits), *_thin_classes(class_names, splits)),
         cache=cache,
     )
 
@@ -146,6 +146,12 @@ def _cut(
     pool = parts["train"]
     cut = stratified_split(labels[pool], missing, seed)
     return parts | {part: pool[indices] for part, indices in cut.items()}
+
+
+def _no_split(fractions: Mapping[str, float], splits: Mapping[str, Samples]) -> list[str]:
+    """Say which splits were asked for and are not there."""
+    empty = [part for part, fraction in fractions.items() if fraction and part not in splits]
+    return [f"There is no {part} split: no class has an image to spare for it." for part in empty]
 
 
 def _thin_classes(class_names: Sequence[str], splits: Mapping[str, Samples]) -> list[str]:

@@ -110,6 +110,17 @@ def _(scene):
     return ["predict", scene.good("tflite"), scene.folder / "link.jpg"]
 
 
+@case(1, "pipe.jpg", "is a pipe or a device", id="a pipe named .jpg")
+def _(scene):
+    os.mkfifo(scene.folder / "pipe.jpg")
+    return ["predict", scene.good("tflite"), scene.folder / "pipe.jpg"]
+
+
+@case(1, "on_bad_file", "ignore", id="another way with bad files, to predict")
+def _(scene):
+    return ["predict", scene.good("tflite"), scene.good("photos"), "--on-bad-file", "ignore"]
+
+
 @case(1, "nowhere.jpg", "is not there", id="a photo that is not there")
 def _(scene):
     return ["predict", scene.good("tflite"), scene.folder / "nowhere.jpg"]

@@ -21,6 +21,13 @@ def test_check(command, photos):
     assert "24 images, 3 classes: ready to train" in out
 
 
+def test_check_takes_a_table(command, photos, tmp_path):
+    command("check", photos, "--clean-list", tmp_path / "clean.csv")
+    code, out, err = command("check", tmp_path / "clean.csv", "--format", "json")
+    assert code == 0 and not err
+    assert json.loads(out)["counts"] == {"all": {"blue": 8, "green": 8, "red": 8}}
+
+
 def test_check_writes_what_it_is_asked_for(command, photos, tmp_path):
     page, clean = tmp_path / "page.html", tmp_path / "clean.csv"
     code, out, _ = command("check", photos, "--page", page, "--clean-list", clean, "--format", "json")
@@ -101,6 +108,16 @@ def test_predict_by_file_needs_no_tensorflow(photos, tflite):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("image")
+
+
+def test_a_csv_of_no_predictions_has_its_header(command, tflite, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"x")
+    for options, header in (
+        ((), "image,label,probability\n"),
+        (("--top", "2"), "image,rank,label,probability\n"),
+    ):
+        arguments = ("--on-bad-file", "skip", "--format", "csv", *options)
+        assert command("predict", tflite, tmp_path / "bad.png", *arguments)[:2] == (0, header)
 
 
 def test_predict_skips_when_asked(command, photos, tflite, tmp_path):

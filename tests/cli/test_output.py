@@ -31,6 +31,13 @@ def test_json_keeps_the_numbers(capsys):
     assert json.loads(capsys.readouterr().out) == ROWS
 
 
+def test_json_is_valid_also_with_names_that_are_not_utf8(capsys):
+    rows = [{"image": "caf\udce9 ü.jpg"}]
+    show(rows, Format.json)
+    out = capsys.readouterr().out
+    assert json.loads(out.encode("utf-8")) == rows and "ü" in out
+
+
 def test_csv_can_be_read_back(capsys):
     show(ROWS, Format.csv)
     read = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))

@@ -135,6 +135,13 @@ def test_a_class_of_one_image_stays_in_training_and_is_reported(class_folder):
     assert data.notes == ("No image of 'a' in the validation split: too few to share, or none given.",)
 
 
+def test_classes_of_one_image_leave_no_validation_split_which_is_reported(class_folder):
+    data = image_folder(class_folder({"a": 1, "b": 1}), image_size=16)
+    assert list(data.splits) == ["train"]
+    assert data.notes == ("There is no validation split: no class has an image to spare for it.",)
+    assert image_folder(class_folder({}), image_size=16, validation_fraction=0).notes == ()
+
+
 def test_names_are_normalised(class_folder):
     data = image_folder(class_folder({"Cafe\u0301": 2, "b": 2}), image_size=16)
     assert data.class_names == ("Caf\u00e9", "b")
