@@ -134,7 +134,7 @@ def _in_batches(run: Callable, images: np.ndarray) -> np.ndarray:
 def _open_tflite(file: Path, threads: int | None):
     from kerasvision._litert import LiteRTModel
 
-    model = LiteRTModel(file, threads=threads)
+    model = LiteRTModel(file, threads=threads, side_by_side=threads is None)
     if len(model.inputs) != 1:
         raise ExportError(f"{file} must have one input. It has: {list(model.inputs)}.")
     name = "probabilities" if "probabilities" in model.outputs else next(iter(model.outputs))

@@ -77,7 +77,7 @@ def batch_size(job: Job) -> int:
 
 
 def make_groups(model, job: Job, rate: float) -> list[Group]:
-    """Return the head and the rest with an optimizer each; the rest moves at a tenth, except from scratch."""
+    """Return the head and the rest with an optimizer each; the rest moves slower, except from scratch."""
     import keras
 
     head = {id(v) for v in model.get_layer("predictions").trainable_variables}

@@ -236,7 +236,7 @@ class Run:
                 make_folder(self._converted.parent)
                 with write_atomically(self._converted) as file:
                     file.write(content)
-        runner = _litert.LiteRTModel(content)
+        runner = _litert.LiteRTModel(content, side_by_side=True)
         output = next(iter(runner.outputs))
         return Engine("litert", "kept with the run", lambda images: runner(images)[output])
 

@@ -12,7 +12,8 @@ STRATEGIES = ("auto", "freeze", "finetune", "scratch")
 # Below so many training images, "auto" trains the head only; docs/decisions.md has the measurement.
 FINETUNE_FROM = 500
 HEAD_RATE = {"finetune": 1e-3, "scratch": 3e-3}
-BACKBONE_FACTOR = 0.1
+# On 1,000 flower photos a tenth ended at 81.8 % (validation loss 0.59), three tenths at 82.8 % (0.52).
+BACKBONE_FACTOR = 0.3
 LARGEST_CLASS_WEIGHT = 10.0
 
 

@@ -68,7 +68,7 @@ def train_classifier(
         epochs: passes over the training images. Default: by strategy and number of images. For `"freeze"`,
             the most passes over the cached features for each strength of the penalty.
         batch_size: images of a step; default that of the data.
-        learning_rate: the highest rate, of the head; the backbone's is a tenth of it in `"finetune"`.
+        learning_rate: the highest rate, of the head; the backbone's is three tenths of it in `"finetune"`.
         weight_decay: of AdamW; `"freeze"` has a penalty of its own that validation chooses.
         augment: `"auto"` (none for `"freeze"`; flip and crop otherwise), None, or what
             `kerasvision.data.augmentation` takes: `"flip+crop+randaugment"`, `"strong"`, …

@@ -68,7 +68,7 @@ def make_engine(model, images: int, engine: str = "auto") -> Engine:
 
 
 def _litert_engine(model) -> Callable:
-    runner = _litert.LiteRTModel(_litert.convert(model, batch=LITERT_BATCH))
+    runner = _litert.LiteRTModel(_litert.convert(model, batch=LITERT_BATCH), side_by_side=True)
     output = next(iter(runner.outputs))
     return lambda images: runner(images)[output]
 

@@ -38,6 +38,17 @@ def test_any_number_of_images_is_filled_up_to_the_batch(model, images, batch):
     assert run(images[:0])["predictions"].shape == (0, 3)
 
 
+def test_side_by_side_gives_the_same_answers_in_the_same_order(model):
+    content = convert(model, batch=2)
+    one, several = LiteRTModel(content, threads=1), LiteRTModel(content, threads=3, side_by_side=True)
+    assert len(several._opened) == 3
+    size = next(iter(one.inputs.values())).shape[1:]
+    images = np.random.default_rng(0).integers(0, 256, (19, *size), np.uint8)
+    for count in (0, 1, 2, 5, 19):
+        (wanted,), (found,) = one(images[:count]).values(), several(images[:count]).values()
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_an_open_batch_is_run_too(model, images, tmp_path):
     file = tmp_path / "open.tflite"
     file.write_bytes(_plain_conversion(model, batch=None))
