@@ -1,5 +1,6 @@
 """From a list of labelled sources to a `VisionData`: class names checked, splits cut, the cache attached."""
 
+import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
 
@@ -26,6 +27,11 @@ class Picked(Sequence):
 
     def __getitem__(self, index: int):
         return self.items[int(self.indices[index])]
+
+    def fingerprint(self) -> str | None:
+        """Return what tells these items from others, where the sequence knows it without reading them all."""
+        whole = getattr(self.items, "fingerprint", None)
+        return whole and f"{whole()} {hashlib.sha256(np.asarray(self.indices, np.int64)).hexdigest()}"
 
 
 def assemble(

@@ -72,7 +72,7 @@ def from_tfds(
     image_key = _feature(builder, image_key, "Image", "image_key")
     label_key = _feature(builder, label_key, "ClassLabel", "label_key")
     chosen = _choose(builder, splits)
-    home = cache_home() if cache in (True, False, "auto") else Path(cache)
+    home = cache_home() if cache in (True, False, "auto") else Path(cache).expanduser()
     packed = {
         part: _packed(builder, split, image_key, label_key, home / "packed") for part, split in chosen.items()
     }
@@ -263,9 +263,11 @@ def _pack(builder, split: str, image_key: str, label_key: str, folder: Path, cou
         table = file.with_suffix(f"{file.suffix}.npz")
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         np.savez(table, offsets=offsets, labels=np.array(labels, np.int32))
-    except OSError as error:
+    except BaseException as error:  # also Ctrl-C: it may be gigabytes
         file.unlink(missing_ok=True)
-        raise explain_os_error(error, file) from error
+        if isinstance(error, OSError):
+            raise explain_os_error(error, file) from error
+        raise
     digest.update(np.array(labels, np.int32).tobytes())
     index = {"images": file.name, "table": table.name, "count": len(labels), "digest": digest.hexdigest()}
     write_json(folder / "index.json", index)

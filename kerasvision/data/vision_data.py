@@ -297,9 +297,9 @@ def _check_batch_size(batch_size: int) -> None:
 
 def _facts(samples: Samples) -> str:
     digest = hashlib.sha256(samples.labels.tobytes())
-    own = getattr(samples.sources, "fingerprint", None)
-    if own is not None:
-        digest.update(own().encode())
+    own = getattr(samples.sources, "fingerprint", lambda: None)()
+    if own is not None:  # packed images know theirs; to read them all may take minutes
+        digest.update(own.encode())
         return digest.hexdigest()
     for source, name in zip(samples.sources, samples.names, strict=True):
         digest.update(f"{name}\0{source_facts(source)}\0".encode(errors="surrogateescape"))

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from kerasvision.data import from_tfds
+from kerasvision.data.datasets import PackedImages
 from kerasvision.errors import DataError
 
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -86,6 +87,20 @@ def test_all_images_come_back_exactly(prepared):
         got = as_multiset(data.images(split, range(count)), data.splits[split].labels)
         assert got == as_multiset([pixels(split, i) for i in range(count)], np.arange(count) % 3)
     assert data.origin == "tensorflow-datasets tiny_photos/1.0.0"
+
+
+def test_the_fingerprint_tells_splits_apart_and_reads_no_image(prepared, monkeypatch):
+    settings = {
+        "data_dir": prepared,
+        "image_size": 16,
+        "validation_fraction": 0.5,
+        "splits": {"train": "train"},
+    }
+    others = ({}, {"seed": 1}, {"splits": {"train": "test"}}, {"splits": {"train": "train", "test": "test"}})
+    data = [from_tfds("tiny_photos", **settings | other) for other in (*others, {})]
+    monkeypatch.setattr(PackedImages, "__getitem__", None)
+    prints = [one.fingerprint() for one in data]
+    assert prints[0] == prints[-1] and len(set(prints)) == len(others)
 
 
 def test_packed_once_then_read_without_tensorflow_datasets(prepared, own_cache, monkeypatch):
