@@ -40,6 +40,12 @@ def test_arrays_of_bytes_and_floats_are_served(loaded, source):
     assert names == [CLASSES[index] for index in source.reference.argmax(1)]
 
 
+def test_each_weight_is_stored_once(folder, source):
+    stored = sum(file.stat().st_size for file in (folder / "variables").glob("variables.data-*"))
+    wanted = 4 * source.model.count_params()
+    assert wanted <= stored < 1.5 * wanted
+
+
 def test_encoded_photos_are_served(loaded, source):
     import tensorflow as tf
 
