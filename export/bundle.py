@@ -13,6 +13,7 @@ from kerasvision import files
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.errors import CertificateError, ExportError, KerasvisionError
 from kerasvision.export.app_note import app_note
+from kerasvision.export.certificate import tolerances
 from kerasvision.export.metadata import LABELS_FILE, PREPROCESSING_FILE
 from kerasvision.export.onnx import to_onnx
 from kerasvision.export.placing import ExportedFile, refuse_foreign
@@ -94,6 +95,7 @@ def export(
         CertificateError: at least one file failed; the others are there, and the message lists which failed.
     """
     kinds = _checked(formats, quantize)
+    tolerances(None, tolerance)  # a wrong one is an error before anything is written
     source = as_source(
         model_or_run,
         data=data,
@@ -182,4 +184,4 @@ def _failure(failed: Mapping[Path, KerasvisionError], bundle: Bundle) -> ExportE
     message = "\n".join([f"{len(failed)} of the files were not exported to {bundle.folder}.", *lines])
     message += f"\nExported and certified: {passed}."
     certificates = [error.certificate for error in failed.values() if isinstance(error, CertificateError)]
-    return CertificateError(message, certificates[0]) if certificates else ExportError(message)
+    return CertificateError(message, certificates[0], bundle) if certificates else ExportError(message)

@@ -104,8 +104,8 @@ def write_saved_model(source: ExportSource, folder: Path) -> None:
 
     images = tf.TensorSpec((None, *source.input_shape), tf.float32, name="images")
     image_bytes = tf.TensorSpec((None,), tf.string, name="image_bytes")
-    # Without `archive.track(model)`: it would store every weight twice (Keras 3.15). What the endpoints use is
-    # stored in any case, and the certificate reads the folder as it is on the disk.
+    # Without `archive.track(model)`, which would store every weight twice (Keras 3.15). What the endpoints
+    # use is stored in any case, and the certificate reads the folder as it is on the disk.
     archive = keras.export.ExportArchive()
     archive.add_endpoint("serve", answer, input_signature=[images])
     archive.add_endpoint(

@@ -52,12 +52,13 @@ class CertificateError(ExportError):
     """An exported file does not answer like the model.
 
     Attributes:
-        certificate: the failed `kerasvision.export.Certificate`.
+        certificate: the (first) failed `kerasvision.export.Certificate`.
+        bundle: where several files were exported: the `kerasvision.export.Bundle` of those that passed.
     """
 
-    def __init__(self, message: str, certificate=None):
-        """Keep the failed certificate beside the message."""
-        self.certificate = certificate
+    def __init__(self, message: str, certificate=None, bundle=None):
+        """Keep the failed certificate, and what passed, beside the message."""
+        self.certificate, self.bundle = certificate, bundle
         super().__init__(message)
 
 

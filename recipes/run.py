@@ -2,12 +2,13 @@
 
 import os
 from contextlib import suppress
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 
-from kerasvision.errors import DataError, KerasvisionError, RunError
+from kerasvision.data.wording import listed
+from kerasvision.errors import CertificateError, DataError, KerasvisionError, RunError
 from kerasvision.files import make_folder, read_json, sha256, write_atomically, write_json
 from kerasvision.recipes import judging, run_folder
 from kerasvision.recipes.predicting import Prediction, as_predictions, gather, probabilities
@@ -128,8 +129,8 @@ class Run:
         unknown = [name for name in data.class_names if name not in self.labels]
         if unknown:
             raise DataError(
-                f"The model does not know the classes {', '.join(unknown)}. It knows "
-                f"{', '.join(self.labels)}."
+                f"`data` has classes that the model does not know: {listed(unknown)}. It knows "
+                f"{listed(self.labels)}. Name the folders as in {self.folder / run_folder.LABELS}."
             )
         from kerasvision.metrics import judge
 
@@ -190,17 +191,27 @@ class Run:
             The `kerasvision.export.Bundle`; its certificates are in the report from now on.
 
         Raises:
-            CertificateError: a file does not answer like the model; it is not left there.
+            CertificateError: a file does not answer like the model; it is not left there. The report shows
+                its certificate beside those of the files that passed.
         """
         from kerasvision.export import export
 
         source = self.export_source(data)
-        bundle = export(source, folder, formats=formats, quantize=quantize, **options)
-        kept = make_folder(self.folder / run_folder.CERTIFICATES)
-        for file in bundle.files:
-            write_json(kept / f"{Path(file.path).name}.json", file.certificate.to_dict())
-        judging.write_report(self.folder)
+        try:
+            bundle = export(source, folder, formats=formats, quantize=quantize, **options)
+        except CertificateError as error:
+            passed = error.bundle.files if error.bundle else ()
+            self._keep([file.certificate for file in passed] + [error.certificate])
+            raise
+        self._keep([file.certificate for file in bundle.files])
         return bundle
+
+    def _keep(self, certificates) -> None:
+        """Keep certificates with the run, and show them in its report."""
+        kept = make_folder(self.folder / run_folder.CERTIFICATES)
+        for certificate in certificates:
+            write_json(kept / f"{Path(certificate.file).name}.json", certificate.to_dict())
+        judging.write_report(self.folder)
 
     def _runner(self, images: int, engine: str):
         if self._engine is not None and engine in ("auto", self._engine.name):
@@ -225,8 +236,15 @@ class Run:
         return self.folder / run_folder.CACHE / f"predict-{digest}.tflite"
 
     def _litert_engine(self):
+        from kerasvision.training.engines import Engine
+
+        # Opened at the first batch: the next ones are decoded meanwhile.
+        opened = cache(self._open_converted)
+        return Engine("litert", "kept with the run", lambda images: opened()(images))
+
+    def _open_converted(self):
         from kerasvision import _litert
-        from kerasvision.training.engines import LITERT_BATCH, Engine
+        from kerasvision.training.engines import LITERT_BATCH
 
         if self._converted.is_file():
             content = self._converted.read_bytes()
@@ -238,7 +256,7 @@ class Run:
                     file.write(content)
         runner = _litert.LiteRTModel(content, side_by_side=True)
         output = next(iter(runner.outputs))
-        return Engine("litert", "kept with the run", lambda images: runner(images)[output])
+        return lambda images: runner(images)[output]
 
     def __repr__(self):
         judgement = self.judgement

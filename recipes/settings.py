@@ -112,7 +112,7 @@ def check_data(data) -> None:
         if split not in data.splits or not len(data.splits[split].labels):
             raise DataError(
                 f"`data` has no {split} images. It has: {', '.join(data.splits) or 'nothing'}. "
-                "Load it with validation_fraction=0.2, for example."
+                + (" ".join(data.notes) or "Load it with validation_fraction=0.2, for example.")
             )
     present = [name for name, count in data.counts["train"].items() if count]
     if len(present) < 2:

@@ -8,7 +8,8 @@ from PIL import Image
 from recipe_helpers import CLASSES, toy_data, train
 
 from kerasvision.data import Samples
-from kerasvision.errors import BadImageError, DataError, RunError
+from kerasvision.errors import BadImageError, CertificateError, DataError, RunError
+from kerasvision.files import read_json
 from kerasvision.recipes import Run
 
 
@@ -143,7 +144,7 @@ def test_evaluate_goes_by_the_names_of_classes(run, data):
     other = replace(data, class_names=names, splits={"validation": Samples(part.sources, labels, part.names)})
     assert run.evaluate(other).confusion.tolist() == run.metrics["confusion"]
     unknown = replace(other, class_names=("light", "dark", "pink"))
-    with pytest.raises(DataError, match="does not know the classes pink. It knows dark, grey, light"):
+    with pytest.raises(DataError, match="does not know: pink. It knows dark, grey, light"):
         run.evaluate(unknown)
     with pytest.raises(DataError, match="`split` must be one of validation. Received: 'test'"):
         run.evaluate(other, "test")
@@ -177,6 +178,16 @@ def test_export_puts_certificates_into_the_report(run, tmp_path):
     page = (run.folder / "report.html").read_text()
     assert file.path.name in page
     assert (run.folder / "certificates" / f"{file.path.name}.json").is_file()
+
+
+def test_a_failed_certificate_stands_in_the_report_beside_those_that_passed(run, tmp_path):
+    with pytest.raises(CertificateError, match="not exported"):
+        run.export(tmp_path / "phone", quantize="int8", tolerance={"max_difference": 0.0})
+    kept = {path.name: read_json(path)["passed"] for path in (run.folder / "certificates").iterdir()}
+    assert kept["saved_model.json"] is True
+    assert [name for name, passed in kept.items() if not passed] == [f"{run.model.name}_int8.tflite.json"]
+    assert not (tmp_path / "phone" / f"{run.model.name}_int8.tflite").exists()
+    assert "failed" in (run.folder / "report.html").read_text().lower()
 
 
 def test_export_source_can_take_other_images(run, data):
