@@ -1,16 +1,16 @@
 """A finished training: its folder, its model, and what one does with it."""
 
 import os
-from contextlib import suppress
+import sys
 from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 
 from kerasvision.data.wording import listed
-from kerasvision.errors import CertificateError, DataError, KerasvisionError, RunError
-from kerasvision.files import make_folder, read_json, sha256, write_atomically, write_json
-from kerasvision.recipes import judging, run_folder
+from kerasvision.errors import CertificateError, DataError, RunError
+from kerasvision.files import make_folder, read_json, write_json
+from kerasvision.recipes import converted, judging, run_folder
 from kerasvision.recipes.predicting import Prediction, as_predictions, gather, probabilities
 
 FEW_IMAGES = 16  # below this, preparing an engine costs more than it saves
@@ -218,7 +218,7 @@ class Run:
             return self._engine.run
         from kerasvision.training import choose_engine, make_engine
 
-        if engine == "auto" and self._converted.is_file():
+        if engine == "auto" and converted.is_kept(self._converted) and not _gpu_in_use():
             engine = "litert"
         if engine == "auto" and images <= FEW_IMAGES:
             return lambda batch: np.asarray(self.model(batch.astype(np.float32), training=False))
@@ -231,32 +231,18 @@ class Run:
 
     @cached_property
     def _converted(self) -> Path:
-        """Where the model is kept as converted for predicting: once is enough, and no TensorFlow after it."""
-        digest = sha256(self.folder / run_folder.MODEL)[:16]
-        return self.folder / run_folder.CACHE / f"predict-{digest}.tflite"
+        return converted.converted_folder(self.folder)
 
     def _litert_engine(self):
         from kerasvision.training.engines import Engine
 
-        # Opened at the first batch: the next ones are decoded meanwhile.
-        opened = cache(self._open_converted)
+        @cache
+        def opened():  # at the first batch: the next ones are decoded meanwhile
+            if converted.is_kept(self._converted):
+                return converted.open_kept(self._converted)
+            return converted.convert_and_keep(self.folder, self.model)
+
         return Engine("litert", "kept with the run", lambda images: opened()(images))
-
-    def _open_converted(self):
-        from kerasvision import _litert
-        from kerasvision.training.engines import LITERT_BATCH
-
-        if self._converted.is_file():
-            content = self._converted.read_bytes()
-        else:
-            content = _litert.convert(self.model, batch=LITERT_BATCH)
-            with suppress(OSError, KerasvisionError):  # a run folder that cannot be written to predicts too
-                make_folder(self._converted.parent)
-                with write_atomically(self._converted) as file:
-                    file.write(content)
-        runner = _litert.LiteRTModel(content, side_by_side=True)
-        output = next(iter(runner.outputs))
-        return lambda images: runner(images)[output]
 
     def __repr__(self):
         judgement = self.judgement
@@ -272,6 +258,12 @@ class Run:
         from kerasvision.report import notebook_summary
 
         return notebook_summary(judging.report_input(self.folder))
+
+
+def _gpu_in_use() -> bool:
+    """Tell whether TensorFlow has a GPU; where it is not loaded, loading it takes longer than it saves."""
+    tf = sys.modules.get("tensorflow")
+    return tf is not None and bool(tf.config.list_physical_devices("GPU"))
 
 
 def _finished_record(folder: Path) -> dict:

@@ -14,12 +14,18 @@ from kerasvision.errors import KerasvisionError, RunError
 from kerasvision.files import make_folder, write_json
 from kerasvision.progress import say
 from kerasvision.recipes import finetuning, judging, run_folder, settings
+from kerasvision.recipes.converted import convert_and_keep
 from kerasvision.recipes.frozen import Backbone, train_frozen
 from kerasvision.recipes.job import Job, build_model, make_job
 from kerasvision.recipes.run import Run
 from kerasvision.recipes.samples import choose_samples, write_samples
 from kerasvision.training import make_engine
+from kerasvision.training.engines import conversion_seconds
 from kerasvision.training.locking import only_process
+
+# A network that converts in so many seconds is kept converted too: predicting then starts at once, without
+# TensorFlow. A larger one is converted when many images are predicted for the first time.
+KEPT_SECONDS = 3.0
 
 
 def train_classifier(
@@ -130,7 +136,7 @@ def _train(out: Path, record: dict, data, given: dict) -> None:
     with job.timed("build"), _seeded(given["seed"]):
         model = build_model(job)
     job.decide(model=model.name, parameters=model.count_params())
-    history, probabilities = _fit(job, model)
+    history, probabilities, backbone = _fit(job, model)
     with job.timed("judge"):
         mistakes = _judge(job, model, history, probabilities)
     record["seconds"]["total"] = round(before + time.monotonic() - started, 3)
@@ -141,10 +147,17 @@ def _train(out: Path, record: dict, data, given: dict) -> None:
     # Only going on needed them; the model and the report hold what they led to.
     for name in (run_folder.CACHE, run_folder.CHECKPOINTS):
         shutil.rmtree(out / name, ignore_errors=True)
+    if backbone or (job.given["rehearse_export"] and conversion_seconds(model) <= KEPT_SECONDS):
+        convert_and_keep(out, model, backbone)
 
 
-def _fit(job: Job, model) -> tuple[list[dict], dict[str, np.ndarray]]:
-    """Train by the strategy; return the rows of the history and the probabilities of held-out splits."""
+def _fit(job: Job, model) -> tuple[list[dict], dict[str, np.ndarray], bytes | None]:
+    """Train by the strategy.
+
+    Returns:
+        The rows of the history, the probabilities of held-out splits, and the final backbone as TFLite file
+        where it was converted on the way.
+    """
     strategy, history = job.strategy.name, []
     backbone = Backbone(job, model) if strategy != "scratch" else None
     if strategy != "freeze":
@@ -163,7 +176,8 @@ def _fit(job: Job, model) -> tuple[list[dict], dict[str, np.ndarray]]:
         history += finetuning.finish(job, training, trained, model).history
         with job.timed("judge"):
             probabilities = _probabilities(job, model)
-    return history, probabilities
+        return history, probabilities, None
+    return history, probabilities, backbone.engine.content() if backbone.engine.content else None
 
 
 def _rehearse_export(job: Job, model) -> None:

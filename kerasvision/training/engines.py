@@ -27,11 +27,13 @@ class Engine:
         name: `"litert"` or `"graph"`.
         why: for the report.
         run: the function.
+        content: gives the TFLite file of `"litert"`.
     """
 
     name: str
     why: str
     run: Callable[[np.ndarray], np.ndarray]
+    content: Callable[[], bytes] | None = None
 
 
 def choose_engine(model, images: int, engine: str = "auto") -> tuple[str, str]:
@@ -53,22 +55,32 @@ def choose_engine(model, images: int, engine: str = "auto") -> tuple[str, str]:
 
     if tf.config.list_physical_devices("GPU") or tf.config.list_logical_devices("TPU"):
         return "graph", "LiteRT would leave the accelerator unused"
-    cost = CONVERSION_SECONDS + CONVERSION_SECONDS_PER_MILLION * model.count_params() / 1e6
+    cost = conversion_seconds(model)
     kind, giga = _work(model)
     gain = images * giga * GAIN_MS_PER_GMAC[kind] / 1000 * MEASURED_CORES / _litert.usable_cpus()
     sentence = f"for {images:,} images converting costs about {cost:.1f} s more and saves about {gain:.1f} s"
     return ("litert" if gain > cost else "graph"), sentence
 
 
+def conversion_seconds(model) -> float:
+    """Estimate how much longer it takes to convert a `keras.Model` for LiteRT than to trace its graph."""
+    return CONVERSION_SECONDS + CONVERSION_SECONDS_PER_MILLION * model.count_params() / 1e6
+
+
 def make_engine(model, images: int, engine: str = "auto") -> Engine:
     """Return an engine for running `images` images; it is prepared at its first call. See `choose_engine`."""
     name, why = choose_engine(model, images, engine)
-    prepare = functools.cache(lambda: _litert_engine(model) if name == "litert" else _graph_engine(model))
-    return Engine(name, why, lambda images: prepare()(images))
+    if name == "graph":
+        graph = functools.cache(lambda: _graph_engine(model))
+        return Engine(name, why, lambda images: graph()(images))
+    content = functools.cache(lambda: _litert.convert(model, batch=LITERT_BATCH))
+    opened = functools.cache(lambda: open_litert(content()))
+    return Engine(name, why, lambda images: opened()(images), content)
 
 
-def _litert_engine(model) -> Callable:
-    runner = _litert.LiteRTModel(_litert.convert(model, batch=LITERT_BATCH), side_by_side=True)
+def open_litert(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from images to the one output of a converted model, for many images at a time."""
+    runner = _litert.LiteRTModel(content, side_by_side=True)
     output = next(iter(runner.outputs))
     return lambda images: runner(images)[output]
 

@@ -17,7 +17,7 @@ from kerasvision.files import explain_os_error, make_folder, read_json, write_js
 from kerasvision.progress import bar
 from kerasvision.training.engines import Engine
 
-CHUNK = 32  # images between two looks at the clock, and of one batch of augmentation
+CHUNK = 64  # images between two looks at the clock, and of one batch of augmentation
 MARK_SECONDS = 5.0
 
 

@@ -45,7 +45,7 @@ def test_the_converted_model_is_kept_and_follows_the_model(run, photos, answers,
     folder = tmp_path / "copy"
     shutil.copytree(run.folder, folder)
     wanted = [p.top for p in Run.load(folder).predict(photos, engine="litert")]
-    (kept,) = (folder / "cache").glob("predict-*.tflite")
+    (kept,) = (folder / "cache").glob("predict-*/backbone.tflite")
     code = (
         "import sys; from kerasvision.recipes import Run\n"
         f"found = Run.load({str(folder)!r}).predict({str(photos)!r})\n"
