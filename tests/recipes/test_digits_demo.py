@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -81,13 +80,10 @@ def test_the_whole_demo_without_a_network(tmp_path):
         name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
     }
     command = [sys.executable, "-m", "kerasvision.cli.main", "demo", str(tmp_path / "demo")]
-    seconds = []
     for _ in range(2):
-        started = time.monotonic()
         done = subprocess.run(
             command, capture_output=True, text=True, env=environment | nowhere, timeout=400, cwd=tmp_path
         )
-        seconds.append(time.monotonic() - started)
         assert done.returncode == 0, done.stderr
         assert "int8.tflite says" in done.stdout and "passed" in done.stdout
         accuracy = float(re.search(r"Accuracy ([\d.]+)%", done.stdout)[1])
@@ -95,5 +91,4 @@ def test_the_whole_demo_without_a_network(tmp_path):
         report = re.search(r"Report: (.+)", done.stdout)[1]
         assert os.path.getsize(report) > 10_000
         assert (tmp_path / "demo" / "prediction.png").is_file()
-    assert seconds[0] < 240  # 30 on two quiet cores
     assert "is finished; nothing to do" in done.stderr
