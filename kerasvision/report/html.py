@@ -27,6 +27,16 @@ def escape(value) -> Markup:
     return Markup(html.escape(UNPRINTABLE.sub("\ufffd", text), quote=True))
 
 
+def sentence(text: str) -> Markup:
+    """Return text as HTML, with `what stands in backticks` set as code.
+
+    Example:
+        >>> sentence("set `a<b`")
+        'set <code>a&lt;b</code>'
+    """
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))
+
+
 def join(children: Iterable) -> Markup:
     """Return children one after the other; lists are opened, None is left out."""
     parts = []

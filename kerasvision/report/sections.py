@@ -14,6 +14,7 @@ from kerasvision.report.html import (
     notice,
     percent,
     plural,
+    sentence,
     table,
     tag,
 )
@@ -36,6 +37,10 @@ __all__ = (
 CURVES_LEAD = (
     "Training should fall in loss and rise in accuracy, validation should follow. Where they part, the model "
     "learns its training images by heart."
+)
+SOLVED_NOTE = (
+    "A frozen backbone has no epochs: its last layer is solved, and each of its points is a strength of the "
+    "penalty on the weights, from strong to weak. Validation chose one of them."
 )
 CONFUSION_LEAD = "Each row is a true class; its cells say what the model answered."
 CLASSES_LEAD = (
@@ -92,7 +97,7 @@ def advice(sentences: Sequence[str]) -> Markup | None:
     """Return the advice as a list in a box."""
     if not sentences:
         return None
-    points = tag("ul", [tag("li", sentence) for sentence in sentences], class_="advice")
+    points = tag("ul", [tag("li", sentence(text)) for text in sentences], class_="advice")
     return notice(tag("h3", "Advice"), points, level="note")
 
 
@@ -112,7 +117,12 @@ def curves(history: Sequence[Mapping]) -> Markup | None:
         _curve("Loss", history, "loss", marks, as_percent=False),
         _curve("Accuracy", history, "accuracy", marks, as_percent=True),
     ]
-    return tag("div", charts, class_="grid")
+    solved = any(_is_solved(row) for row in history)
+    return join([tag("div", charts, class_="grid"), tag("p", SOLVED_NOTE, class_="lead") if solved else None])
+
+
+def _is_solved(row: Mapping) -> bool:
+    return row.get("strength") is not None
 
 
 def _curve(title: str, history: Sequence[Mapping], key: str, marks, *, as_percent: bool) -> Markup:
@@ -121,7 +131,7 @@ def _curve(title: str, history: Sequence[Mapping], key: str, marks, *, as_percen
     chart = plots.line_chart(
         f"{title} over {plural(len(history), 'epoch')}, training and validation",
         lines,
-        x_label="Epoch",
+        x_label="Penalty, from strong to weak" if all(map(_is_solved, history)) else "Epoch",
         marks=marks,
         as_percent=as_percent,
         best=best and (1, best),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kerasvision.metrics import judge
-from kerasvision.report import Mistake, ReportInput, classifier_page, notebook_summary
+from kerasvision.report import Mistake, ReportInput, classifier_page, notebook_summary, sections
 from kerasvision.report.html import VOID
 
 EVIL = "<script>alert(1)</script><img src=x onerror='alert(2)'>\"' & </style>"
@@ -148,3 +148,26 @@ def test_the_style_of_a_fragment_stays_inside_it(make_report):
     selectors = [part for rule in re.findall(r"([^{}]+)\{", flat) for part in rule.split(",")]
     assert len(selectors) > 50
     assert [s for s in selectors if not s.strip().startswith(".kv")] == []
+
+
+def test_a_frozen_training_is_not_shown_as_epochs():
+    rows = [
+        {
+            "phase": "freeze",
+            "epoch": 10 * i,
+            "loss": 1.0 / i,
+            "val_loss": 1.0,
+            "accuracy": 0.5,
+            "strength": 1.0 / i,
+        }
+        for i in (1, 2, 3)
+    ]
+    solved = str(sections.curves(rows))
+    assert "Penalty, from strong to weak" in solved and sections.SOLVED_NOTE in solved
+    epochs = str(sections.curves([{k: v for k, v in row.items() if k != "strength"} for row in rows]))
+    assert "Epoch" in epochs and sections.SOLVED_NOTE not in epochs
+
+
+def test_advice_sets_arguments_as_code():
+    assert "<code>test_fraction=0.1</code>" in str(sections.advice(["Set `test_fraction=0.1`."]))
+    assert "<script>" not in str(sections.advice(["`<script>`"]))
