@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasvision.data.wording import listed
 from kerasvision.errors import RunError
 from kerasvision.files import read_json, write_atomically, write_json
 from kerasvision.metrics import Judgement, judge, worst_mistakes
@@ -114,8 +115,7 @@ def report_input(folder: Path) -> ReportInput:
     judgement = judgement_of(metrics)
     certificates = sorted((folder / run_folder.CERTIFICATES).glob("*.json"))
     return ReportInput(
-        title=f"{folder.name}: {', '.join(judgement.class_names[:4])}"
-        + (", …" if len(judgement.class_names) > 4 else ""),
+        title=f"{folder.name}: {listed(judgement.class_names)}",
         facts=facts(record, metrics),
         advice=advice(record, metrics, judgement),
         judgement=judgement,
@@ -176,7 +176,7 @@ def advice(record: Mapping, metrics: Mapping, judgement: Judgement) -> list[str]
     few = [name for name, count in classes.items() if count < MANY_PER_CLASS]
     if few:
         sentences.append(
-            f"Fewer than {MANY_PER_CLASS} training images for {_listed(few)}: more photos of "
+            f"Fewer than {MANY_PER_CLASS} training images for {listed(few)}: more photos of "
             "these classes will help more than any setting."
         )
     if classes and max(classes.values()) > IMBALANCE * min(classes.values()):
@@ -192,8 +192,3 @@ def advice(record: Mapping, metrics: Mapping, judgement: Judgement) -> list[str]
             f"{judgement.calibration_error_after:.0%}."
         )
     return sentences + list(record["decided"].get("advice", ()))
-
-
-def _listed(names: Sequence[str], most: int = 5) -> str:
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -84,6 +84,11 @@ def write_record(folder: Path, record: Mapping) -> None:
     write_json(folder / RECORD, record)
 
 
+def is_same(record: Mapping, arguments: Mapping, data) -> bool:
+    """Tell whether a run was begun with these arguments and data."""
+    return record["arguments"] == plain(arguments) and record["data"]["fingerprint"] == data.fingerprint()
+
+
 def check_same(folder: Path, record: Mapping, arguments: Mapping, data) -> None:
     """Refuse to go on with a run that was begun with other arguments or data.
 

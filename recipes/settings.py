@@ -155,10 +155,28 @@ def check_numbers(**given) -> None:
             raise KerasvisionError(f"`{name}` must be {what} {span}. Received: {value!r}.")
 
 
+def check_augment(augment, strength: float) -> None:
+    """Refuse an unknown augmentation before anything is begun.
+
+    Raises:
+        KerasvisionError: naming what is known.
+    """
+    if augment in (None, "auto", "none"):
+        return
+    from kerasvision.data import augmentation
+
+    try:
+        augmentation(augment, strength=strength)
+    except DataError as error:
+        raise KerasvisionError(str(error).replace("`spec`", "`augment`")) from None
+
+
 def describe_model(model) -> object:
     """Return what tells one `model` argument from another, for run.json."""
     if isinstance(model, str):
-        return model
+        from kerasvision.models import entry
+
+        return entry(model).name  # so that ResNet50 and resnet50 are one, and a typing error is seen at once
     from kerasvision.training.engines import weights_digest
 
     return {"keras.Model": getattr(model, "name", type(model).__name__), "weights": weights_digest(model)}

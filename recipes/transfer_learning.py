@@ -113,9 +113,13 @@ def train_classifier(
     out = make_folder(out)
     with only_process(out):
         record = run_folder.read_record(out)
-        if record is None or _nothing_reached(out, record):
-            if record is None:
-                _refuse_foreign(out)
+        if record is None:
+            _refuse_foreign(out)
+        elif not _begun(out, record) and not run_folder.is_same(record, arguments, data):
+            say(f"The run in {out} had not begun to train. It starts anew with what is given now.")
+            shutil.rmtree(out / run_folder.CACHE, ignore_errors=True)
+            record = None
+        if record is None:
             record = run_folder.new_record(arguments, data)
             run_folder.write_record(out, record)
         else:
@@ -235,6 +239,7 @@ def _checked(given: dict) -> dict:
         }
     )
     settings.choose_strategy(given["strategy"], images=1, pretrained=True)
+    settings.check_augment(given["augment"], given["augment_strength"])
     settings.class_weights_of(given["class_weights"], given["data"])
     if given["batchnorm"] not in ("frozen", "train"):
         raise KerasvisionError(f'`batchnorm` must be "frozen" or "train". Received: {given["batchnorm"]!r}.')
@@ -245,10 +250,9 @@ def _checked(given: dict) -> dict:
     return kept
 
 
-def _nothing_reached(out: Path, record: dict) -> bool:
-    """Tell whether a run failed before it had anything to keep, as after a typing error in `model`."""
-    kept = (out / name for name in (run_folder.CACHE, run_folder.CHECKPOINTS))
-    return record["status"] != "finished" and not any(any(folder.glob("*")) for folder in kept)
+def _begun(out: Path, record: dict) -> bool:
+    """Tell whether there is training to lose; a bad photo or a typing error ends a run before there is."""
+    return record["status"] == "finished" or any((out / run_folder.CHECKPOINTS).glob("*"))
 
 
 def _refuse_several_machines(strategy) -> None:

@@ -23,9 +23,13 @@ HEADER = (
     "Size",
     "Largest difference",
     "Same answer",
-    "Accuracy, Keras",
-    "Accuracy, file",
+    "Keras",
+    "File",
     "Images",
+)
+EXPLAINED = (
+    "Largest difference: of any probability, file against model. Same answer: share of the images on which "
+    "both say the same class. Keras and File: the accuracy of the model and of the file."
 )
 
 
@@ -40,7 +44,10 @@ def exports(certificates: Sequence[Mapping]) -> Markup | None:
     rows = [_row(certificate) for certificate in certificates]
     failed = [_failure(certificate) for certificate in certificates if not certificate["passed"]]
     changed = [_changed(certificate) for certificate in certificates]
-    return join([table(HEADER, rows, caption="Export certificates", numeric=range(3, 9)), failed, changed])
+    note = tag("p", EXPLAINED, class_="soft")
+    return join(
+        [table(HEADER, rows, caption="Export certificates", numeric=range(3, 9)), note, failed, changed]
+    )
 
 
 def _row(certificate: Mapping) -> tuple:

@@ -30,7 +30,7 @@ def confused_pairs(confusion: np.ndarray, count: int = 15) -> list[tuple[int, in
     return [pair for pair in pairs if pair[2]]
 
 
-def pairs_table(confusion: np.ndarray, class_names: tuple[str, ...], count: int = 15) -> Markup | None:
+def pairs_table(confusion: np.ndarray, class_names: tuple[str, ...], count: int = 10) -> Markup | None:
     """Return a table of the most frequent mistakes, None when there are none."""
     support = confusion.sum(1)
     rows = [

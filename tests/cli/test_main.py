@@ -18,7 +18,9 @@ def start(*arguments, **options) -> subprocess.Popen:
     """Start the command as a process of its own, as a user does."""
     command = [sys.executable, "-m", "kerasvision.cli.main", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": QUIET}
-    return subprocess.Popen(command, **{**pipes, **options})
+    # A shell starts what runs in its background with Ctrl-C ignored, and children inherit that.
+    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    return subprocess.Popen(command, **{**pipes, **heed, **options})
 
 
 ERRORS = {

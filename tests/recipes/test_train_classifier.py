@@ -327,3 +327,33 @@ def test_histories_with_gaps_come_back(tmp_path):
     run_folder.write_history(tmp_path, rows)
     (row,) = run_folder.read_history(tmp_path)
     assert {k: v for k, v in row.items() if v is not None} == rows[0]
+
+
+def test_a_run_that_failed_before_training_takes_other_data_and_arguments(tmp_path, monkeypatch):
+    """As after a broken photo: the folder must not insist on it."""
+    import kerasvision.data.vision_data as vision_data
+    from kerasvision.errors import BadImageError
+
+    def broken(*arguments, **options):
+        raise BadImageError("rose.png", "is cut off")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vision_data, "iterate_batches", broken)
+        with pytest.raises(BadImageError):
+            train(toy_data(seed=1), tmp_path / "run")
+    assert (tmp_path / "run" / "run.json").is_file()
+    assert train(toy_data(seed=2), tmp_path / "run", seed=3).record["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"augment": "flip+crpo"}, "`augment` must be names.*did you mean 'crop'"),
+        ({"augment": ["flip"]}, "`augment` must be text"),
+        ({"model": "mobilnet_v2"}, "mobilenet_v2"),
+    ],
+)
+def test_typing_errors_are_seen_before_anything_is_written(given, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        train(toy_data(), tmp_path / "run", **given)
+    assert not (tmp_path / "run").exists()
