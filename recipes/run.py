@@ -269,9 +269,14 @@ def _gpu_in_use() -> bool:
 def _finished_record(folder: Path) -> dict:
     record = run_folder.read_record(folder)
     if record is None:
+        exported = sorted(folder.glob("*.tflite"))
         raise RunError(
-            f"{folder} is not a run: it has no {run_folder.RECORD}. Give the folder that was `out` in "
-            "`train_classifier`."
+            f"{folder} is not a run: it has no {run_folder.RECORD}. "
+            + (
+                f"It holds exported files; name one of them: {exported[0]}."
+                if exported
+                else "Give the folder that was `out` in `train_classifier`."
+            )
         )
     if record.get("status") != "finished":
         raise RunError(

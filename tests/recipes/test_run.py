@@ -170,6 +170,14 @@ def test_it_shows_itself(run):
     assert "<script" not in page
 
 
+def test_a_folder_of_exported_files_is_told_from_a_run(tmp_path):
+    with pytest.raises(RunError, match="Give the folder"):
+        Run.load(tmp_path)
+    (tmp_path / "m.tflite").touch()
+    with pytest.raises(RunError, match="exported files; name one of them: .*m.tflite"):
+        Run.load(tmp_path)
+
+
 def test_export_puts_certificates_into_the_report(run, tmp_path):
     bundle = run.export(tmp_path / "phone", formats=("tflite",))
     (file,) = bundle.files
