@@ -112,7 +112,10 @@ def test_interrupting_a_training_is_one_line_and_leaves_the_run(photos, training
     while not any((run / "checkpoints").glob("*")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    try:
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130, err
     assert "Traceback" not in err and err.splitlines()[-1].startswith("Interrupted.")
     assert (run / "run.json").is_file()
