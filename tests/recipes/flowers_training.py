@@ -12,7 +12,7 @@ from PIL import Image
 
 import kerasvision as kv
 
-SIZE, TRAINING, HELD_OUT = 128, 1000, 500
+SIZE, TRAINING, HELD_OUT = 128, 200, 100  # pixels, photos of each class
 
 
 def main(flowers: str, folder: str, strategy: str, epochs: str) -> None:
@@ -30,15 +30,17 @@ def main(flowers: str, folder: str, strategy: str, epochs: str) -> None:
 
 
 def write_photos(flowers: Path, folder: Path) -> Path:
-    """Write 1,000 photos as train/ and 500 others as val/, in class folders."""
+    """Write 200 photos of each class as train/ and 100 others as val/, in class folders."""
     with np.load(flowers) as content:
         images, labels, names = (content[k] for k in ("images", "labels", "class_names_as_seen"))
-    order = np.random.default_rng(0).permutation(len(images))[: TRAINING + HELD_OUT]
-    for place, index in enumerate(order):
-        part = "train" if place < TRAINING else "val"
-        file = folder / part / str(names[labels[index]]) / f"{place:04}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(images[index]).save(file)
+    random = np.random.default_rng(0)
+    for label, name in enumerate(names):
+        order = random.permutation(np.flatnonzero(labels == label))[: TRAINING + HELD_OUT]
+        for place, index in enumerate(order):
+            part = "train" if place < TRAINING else "val"
+            file = folder / part / str(name) / f"{index:04}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(images[index]).save(file)
     return folder
 
 
