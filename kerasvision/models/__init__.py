@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = attach(
         "MobileNetV2": "mobile",
         "MobileNetV3Large": "mobile",
         "MobileNetV3Small": "mobile",
-        "ModelEntry": "table",
+        "ModelEntry": "model_entry",
         "ResNet101": "resnet",
         "ResNet152": "resnet",
         "ResNet50": "resnet",

@@ -9,9 +9,9 @@ from keras import layers
 from kerasvision.models import graph
 from kerasvision.models.building import POOLING, check_backend, check_size
 from kerasvision.models.loading import load_weights
+from kerasvision.models.model_entry import TOP_LAYERS
 from kerasvision.models.preprocessing import MODES, preprocess
 from kerasvision.models.registry import entry
-from kerasvision.models.table import TOP_LAYERS
 
 
 def classifier(

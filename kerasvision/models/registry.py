@@ -2,7 +2,8 @@
 
 import difflib
 
-from kerasvision.models.table import ENTRIES, ModelEntry
+from kerasvision.models.model_entry import ModelEntry
+from kerasvision.models.table import ENTRIES
 
 _BY_NAME = {item.name: item for item in ENTRIES}
 
