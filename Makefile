@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 # Linux without an NVIDIA GPU gets the small build of TensorFlow; say TENSORFLOW=tensorflow for the other.
 TENSORFLOW ?= $(shell [ "$$(uname -sm)" = "Linux x86_64" ] && ! command -v nvidia-smi >/dev/null && echo tensorflow-cpu || echo tensorflow)
+# Only some tests need it. This is the CPU build; where pip cannot find it, the newest one is taken.
+TORCH ?= torch==2.13.0+cpu
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test test-all lint format clean
+.PHONY: demo test test-all torch parity lint format clean
 
 demo: $(STAMP)-core  ## train, export and certify on images that come with a dependency
 	$(BIN)/kerasvision demo
@@ -14,8 +16,13 @@ demo: $(STAMP)-core  ## train, export and certify on images that come with a dep
 test: $(STAMP)-test  ## the quick tests
 	$(BIN)/python -m pytest -q
 
-test-all: $(STAMP)-test  ## all tests, also the slow ones and those on real data
+test-all: $(STAMP)-torch  ## all tests, also the slow ones, those on real data and those against torch
 	$(BIN)/python -m pytest -q -m ""
+
+torch: $(STAMP)-torch  ## install what the tests against torch need; without it they are skipped
+
+parity: $(STAMP)-torch  ## compare our networks with those of torchvision, written anew in torch
+	$(BIN)/python -m pytest -q -m "" tests/models/test_torch_parity.py
 
 lint: $(STAMP)-test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -34,6 +41,10 @@ $(STAMP)-core: setup.cfg setup.py | $(BIN)/pip
 
 $(STAMP)-test: $(STAMP)-core
 	$(BIN)/python -m pip install --quiet -e ".[test,dev]"
+	touch $@
+
+$(STAMP)-torch: $(STAMP)-test
+	$(BIN)/python -m pip install --quiet "$(TORCH)" || $(BIN)/python -m pip install --quiet -e ".[parity]"
 	touch $@
 
 clean:
