@@ -11,7 +11,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 
 
-def _train(real_data, keras_home, folder, strategy, epochs):
+def _train(real_data, keras_home, folder, strategy, epochs, split="balanced"):
     environment = os.environ | {
         "KERAS_HOME": str(keras_home),
         "KERASVISION_QUIET": "1",
@@ -25,6 +25,7 @@ def _train(real_data, keras_home, folder, strategy, epochs):
         str(folder),
         strategy,
         str(epochs),
+        split,
     ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -32,12 +33,15 @@ def _train(real_data, keras_home, folder, strategy, epochs):
 
 
 @pytest.mark.realdata
-def test_freeze_is_as_good_as_a_linear_probe_and_int8_keeps_it(real_data, keras_home, tmp_path):
-    found = _train(real_data, keras_home, tmp_path, "freeze", 0)
+@pytest.mark.parametrize(("split", "held_out"), [("balanced", 500), ("random", 2000)])
+def test_freeze_is_as_good_as_a_linear_probe_and_int8_keeps_it(
+    split, held_out, real_data, keras_home, tmp_path
+):
+    found = _train(real_data, keras_home, tmp_path, "freeze", 0, split)
     assert found["accuracy"] >= 0.71, "a plain linear probe measured 71.4 %"
     assert found["int8"]["passed"]
     assert found["int8"]["accuracy_file"] >= found["int8"]["accuracy_model"] - 0.01
-    assert found["int8"]["count"] == 500
+    assert found["int8"]["count"] == held_out
 
 
 @pytest.mark.slow
