@@ -9,7 +9,11 @@ from kerasvision._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     names={
+        "AlexNet": "alexnet",
         "EfficientNetV2B0": "mobile",
+        "GoogLeNet": "googlenet",
+        "InceptionResNetV2": "inception_resnet_v2",
+        "InceptionV3": "inception_v3",
         "MobileNetV2": "mobile",
         "MobileNetV3Large": "mobile",
         "MobileNetV3Small": "mobile",
@@ -26,6 +30,10 @@ __getattr__, __dir__, __all__ = attach(
         "ResNet50": "resnet",
         "ResNet56": "resnet_cifar",
         "ResNetSmall": "resnet_small",
+        "VGG11": "vgg",
+        "VGG13": "vgg",
+        "VGG16": "vgg",
+        "VGG19": "vgg",
         "classifier": "heads",
         "entry": "registry",
         "feature_extractor": "heads",
@@ -35,6 +43,8 @@ __getattr__, __dir__, __all__ = attach(
         "head_of": "heads",
         "list_models": "registry",
         "load_weights": "loading",
+        "multiply_adds": "counting",
         "stages": "features",
+        "summary_table": "counting",
     },
 )
