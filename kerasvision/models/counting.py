@@ -31,7 +31,7 @@ def multiply_adds(model, image_size: int | tuple[int, int] | None = None) -> int
 
     >>> from kerasvision.models import get_model
     >>> multiply_adds(get_model("resnet_small"))
-    12458624
+    12501632
     """
     from kerasvision.models import graph
 

@@ -109,7 +109,8 @@ def InceptionResNetV2(
     Returns:
         A flat functional model; layer names and weights are those of
         `keras.applications.InceptionResNetV2` in a fresh program. The scaled additions are a Rescaling
-        and an Add, where keras.applications has a layer of its own, so that a saved file loads without a custom object.
+        and an Add, where keras.applications has a layer of its own, so that a saved file loads
+        without a custom object.
 
     https://arxiv.org/abs/1602.07261
     """
