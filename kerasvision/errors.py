@@ -44,6 +44,20 @@ class TrainingError(KerasvisionError):
     """Training went wrong in a way that going on cannot mend (a loss that is not finite, …)."""
 
 
+class DivergedError(TrainingError):
+    """The loss is not finite.
+
+    Attributes:
+        epoch: in which it happened, from 1.
+        step: of that epoch, from 1.
+    """
+
+    def __init__(self, message: str, *, epoch: int, step: int):
+        """Keep the moment beside the message."""
+        self.epoch, self.step = epoch, step
+        super().__init__(message)
+
+
 class ExportError(KerasvisionError):
     """A model cannot be exported as asked."""
 

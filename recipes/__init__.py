@@ -5,9 +5,11 @@ from kerasvision._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     names={
+        "DegradationStudy": "degradation_study",
         "ExportedClassifier": "exported",
         "Prediction": "predicting",
         "Run": "run",
+        "degradation": "degradation_problem",
         "demo": "digits_demo",
         "open_exported": "exported",
         "train_classifier": "transfer_learning",

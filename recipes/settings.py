@@ -98,17 +98,26 @@ def class_weights_of(class_weights, data) -> np.ndarray | None:
 
 
 def check_data(data) -> None:
-    """Refuse data that cannot be trained on.
+    """Refuse data that cannot be trained on and judged by.
 
     Raises:
         DataError: no training or validation images, or fewer than two classes.
+    """
+    check_classification(data, ("train", "validation"))
+
+
+def check_classification(data, splits: tuple[str, ...] = ("train",)) -> None:
+    """Refuse data without images in these splits, or with training images of one class only.
+
+    Raises:
+        DataError: saying which.
     """
     if not hasattr(data, "splits") or not hasattr(data, "iterate"):
         raise DataError(
             "`data` must be a `VisionData`, for example kv.data.image_folder(folder, image_size=160). "
             f"Received: {type(data).__name__}."
         )
-    for split in ("train", "validation"):
+    for split in splits:
         if split not in data.splits or not len(data.splits[split].labels):
             raise DataError(
                 f"`data` has no {split} images. It has: {', '.join(data.splits) or 'nothing'}. "
@@ -134,6 +143,8 @@ def check_numbers(**given) -> None:
         "patience": (int, 1, None),
         "seed": (int, 0, None),
         "learning_rate": (float, 0, None),
+        "momentum": (float, 0, 1),
+        "warmup_epochs": (float, 0, None),
         "label_smoothing": (float, 0, 1),
         "dropout": (float, 0, 1),
         "ema": (float, 0, 1),

@@ -27,6 +27,8 @@ _RANGE = (0, 255)
 _GROUPS = 4
 _ROUNDS = 2
 _MIDDLE_GREY = 127.5
+# What most networks take for zero; the paper pads after it has subtracted the mean.
+_MEAN_COLOUR = (123.675, 116.28, 103.53)
 
 Step = Callable  # (images, one_hot) -> (images, one_hot)
 
@@ -100,6 +102,27 @@ class _RandomCrop(_Pixels):
         return ops.image.affine_transform(images, transforms, fill_mode="nearest")
 
 
+class _PadCrop(_Pixels):
+    """Pad with the mean colour on all sides and cut out a part of the old size (arXiv:1512.03385, 4.2)."""
+
+    def __init__(self, strength: float):
+        self.share = strength / 4  # 4 of 32 pixels at strength 0.5
+
+    def __call__(self, images):
+        count, height, width = ops.shape(images)[:3]
+        colour = ops.convert_to_tensor(_MEAN_COLOUR, images.dtype)
+        images = images - colour  # so that padding with zeros is padding with it
+        for axis, side in ((1, height), (2, width)):
+            images = self._shift(images, axis, count, side)
+        return images + colour
+
+    def _shift(self, images, axis: int, count, side: int):
+        most = max(1, round(self.share * side))
+        padding = [(most, most) if a == axis else (0, 0) for a in range(4)]
+        starts = keras.random.randint((count, 1), 0, 2 * most + 1, seed=self.generator)
+        return tf.gather(ops.pad(images, padding), starts + tf.range(side), axis=axis, batch_dims=1)
+
+
 class _Solarize(_Pixels):
     """Invert what is brighter than a random threshold."""
 
@@ -171,6 +194,7 @@ BUILDERS: dict[str, Callable[[float], list]] = {
     "flip": _solid(layers.RandomFlip, mode="horizontal"),
     "vertical_flip": _solid(layers.RandomFlip, mode="vertical"),
     "crop": lambda strength: [_RandomCrop(strength)],
+    "pad_crop": lambda strength: [_PadCrop(strength)],
     "rotation": lambda strength: [layers.RandomRotation(strength / 12, dtype="float32")],
     "color": lambda strength: _color(strength, partial(partial, dtype="float32")),
     "randaugment": lambda strength: [_RandAugment(strength)],

@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = attach(
         "make_engine": "engines",
         "only_process": "locking",
         "set_trainable": "freezing",
+        "stepwise": "schedules",
         "warmup_cosine": "schedules",
     },
 )

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from kerasvision.errors import KerasvisionError, RunError, TrainingError
+from kerasvision.errors import DivergedError, KerasvisionError, RunError
 from kerasvision.progress import bar
 from kerasvision.training.averaging import Average
 from kerasvision.training.batches import Share, epoch_order, iterate
@@ -40,6 +40,7 @@ class Plan:
         batch_size: images of a step, over all devices.
         learning_rate: the highest rate of the schedule.
         warmup_epochs: length of the linear rise, in epochs.
+        schedule: `(step, steps in all) -> learning rate`, instead of warm-up and cosine; or None.
         seed: of everything random.
         label_smoothing: share of each target that is spread over all classes.
         class_weights: (classes,) weight of an example by its class, or None.
@@ -49,6 +50,8 @@ class Plan:
         loss_scaling: needed for float16.
         keep_initial: the weights that the model comes with count as epoch 0, so that the result is never
             worse than they are on the validation images.
+        keep_best: False: the weights of the last epoch are the result, whatever the validation score; for
+            experiments whose held-out images must not choose anything.
         checkpoint_seconds: longest time without a checkpoint inside an epoch.
     """
 
@@ -57,6 +60,7 @@ class Plan:
     batch_size: int
     learning_rate: float
     warmup_epochs: float = 1.0
+    schedule: Callable[[int, int], float] | None = None
     seed: int = 0
     label_smoothing: float = 0.0
     class_weights: np.ndarray | None = None
@@ -65,6 +69,7 @@ class Plan:
     ema: float | None = None
     loss_scaling: bool = False
     keep_initial: bool = False
+    keep_best: bool = True
     checkpoint_seconds: float = 60.0
 
 
@@ -129,7 +134,7 @@ def fit(
         score: `(targets, outputs) -> (b,)`, higher is better.
 
     Raises:
-        TrainingError: the loss is not finite.
+        DivergedError: the loss is not finite.
         RunError: the checkpoints are those of another model.
     """
     return Training(
@@ -187,21 +192,28 @@ class Training:
         self.validation_step = make_validation_step(model, **common)
         self.dropout_seeds = [v for v in model.variables if v.name == "seed_generator_state"]
 
-    def run(self) -> Fitted:
-        """Train, or go on; return when the best weights are in the model."""
+    def run(self, until: int | None = None) -> Fitted:
+        """Train, or go on; return when the best weights are in the model.
+
+        Args:
+            until: pause after so many epochs, counted from the first, with the weights of that epoch in the
+                model; another call goes on. So trainings can take turns.
+        """
         self._resume()
         state, total = self.state, self.plan.epochs * self.steps_per_epoch
+        last = self.plan.epochs if until is None else min(until, self.plan.epochs)
         if self.average and not state.step and not state.epoch:
             self.average.restart()
         if self.plan.keep_initial and not state.history and not state.step and self.validates:
             self._end_epoch(trained=False)
         with bar(f"{self.plan.phase}: steps", total) as advance:
             advance(state.epoch * self.steps_per_epoch + state.step)
-            while not state.done and state.epoch < self.plan.epochs:
+            while not state.done and state.epoch < last:
                 self._train_epoch(advance)
                 self._end_epoch(trained=True)
-        self._take_best()
-        return Fitted(state.history, state.best_epoch, state.epoch < self.plan.epochs)
+        if state.done or state.epoch >= self.plan.epochs:
+            self._take_best()
+        return Fitted(state.history, state.best_epoch, state.done and state.epoch < self.plan.epochs)
 
     @property
     def begun(self) -> bool:
@@ -245,6 +257,8 @@ class Training:
 
     def _rate(self, step: int) -> float:
         plan, per_epoch = self.plan, self.steps_per_epoch
+        if plan.schedule is not None:
+            return plan.schedule(step, plan.epochs * per_epoch)
         return warmup_cosine(
             step,
             peak=plan.learning_rate,
@@ -264,7 +278,8 @@ class Training:
         for step, rate, sums in self.pending:
             values = np.asarray(sums, np.float64)
             if not np.isfinite(values[0]):
-                raise TrainingError(self._explain(values[0], step, rate))
+                message = self._explain(values[0], step, rate)
+                raise DivergedError(message, epoch=self.state.epoch + 1, step=step + 1)
             self.state.sums = [a + float(b) for a, b in zip(self.state.sums, values, strict=True)]
         self.pending.clear()
 
@@ -283,7 +298,7 @@ class Training:
             self.average.swap()
         validation = self._validate()
         score = [validation[1], -validation[0]] if validation else None
-        better = score is None or state.best_score is None or score > state.best_score
+        better = not self.plan.keep_best or state.best_score is None or score > state.best_score
         if trained:
             self._count_epoch(validation, time.monotonic() - started)
         if better:
@@ -314,11 +329,13 @@ class Training:
         state.epoch, state.step, state.sums, state.seconds = state.epoch + 1, 0, [0.0, 0.0, 0.0], 0.0
 
     def _validate(self) -> tuple[float, float] | None:
-        if not self.validates:
-            return None
+        return self.evaluate("validation") if self.validates else None
+
+    def evaluate(self, split: str) -> tuple[float, float]:
+        """Return the mean loss and score of the model as it is now on a split, without augmentation."""
         total = np.zeros(3)
-        order = np.arange(len(self.data.splits["validation"].labels))
-        for batch in iterate(self.data, "validation", order, self.share):
+        order = np.arange(len(self.data.splits[split].labels))
+        for batch in iterate(self.data, split, order, self.share):
             total += np.asarray(self.validation_step(*place(self.strategy, batch)), np.float64)
         return float(total[0] / total[2]), float(total[1] / total[2])
 

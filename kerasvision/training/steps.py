@@ -20,11 +20,15 @@ class Group:
         optimizer: a Keras optimizer.
         variables: trainable variables of the model.
         rate: the factor on the learning rate of the schedule.
+        l2: the L2 penalty of papers that train with SGD: `l2 * variable` is added to each gradient before the
+            optimizer sees it, so that it takes part in the momentum. (The `weight_decay` of Keras' optimizers
+            shrinks the variable beside the step, AdamW's way.)
     """
 
     optimizer: Any
     variables: Sequence
     rate: float = 1.0
+    l2: float = 0.0
 
 
 def softmax_loss(targets, probabilities):
@@ -144,7 +148,7 @@ def make_train_step(
         start = 0
         for group in groups:
             end = start + len(group.variables)
-            group.optimizer.apply(gradients[start:end], list(group.variables))
+            group.optimizer.apply(_penalised(gradients[start:end], group, replicas), list(group.variables))
             start = end
         sums = [
             tf.reduce_sum(losses),
@@ -160,6 +164,14 @@ def make_train_step(
         return sums
 
     return tf.function(step, autograph=False)
+
+
+def _penalised(gradients: list, group: Group, replicas: int) -> list:
+    """Add the gradient of the L2 penalty; the optimizer sums over the replicas, hence the division."""
+    if not group.l2:
+        return gradients
+    share = group.l2 / replicas
+    return [g + share * v.value for g, v in zip(gradients, group.variables, strict=True)]
 
 
 def make_validation_step(

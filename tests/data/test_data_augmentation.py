@@ -90,8 +90,12 @@ def test_a_little_changes_little_and_more_changes_more(batch):
             np.mean([np.abs(step(*batch, k)[0] - batch[0]).mean() for k in range(12)])
             for step in (compiled(augmentation(spec, strength=strength)) for strength in (0.02, 1.0))
         )
-        # `randaugment` has one operation without a strength, auto-contrast.
-        assert little < (12 if spec == "randaugment" else 3) and much > 2 * little, (spec, little, much)
+        # `randaugment` has one operation without a strength, auto-contrast; `pad_crop` moves by whole pixels.
+        assert little < {"randaugment": 12, "pad_crop": 15}.get(spec, 3) and much > 2 * little, (
+            spec,
+            little,
+            much,
+        )
 
 
 def test_flips_are_flips(batch):
@@ -140,6 +144,21 @@ def test_contrast_and_saturation_go_both_ways(batch):
         colours += list(images.std(-1).mean((1, 2)) / middle.std(-1).mean((1, 2)))
     assert min(spreads) < 0.85 and max(spreads) > 1.15
     assert min(colours) < 0.8 and max(colours) > 1.2
+
+
+def test_pad_crop_moves_whole_pixels_and_pads_with_the_mean_colour(batch):
+    """Each result is found among all 9 x 7 shifts of its image, which all occur."""
+    images, mean = batch[0].round(), np.float32([123.675, 116.28, 103.53])
+    step, seen = compiled(augmentation("pad_crop", seed=0)), set()
+    padded = np.tile(mean, (16, 24 + 2 * 3, 32 + 2 * 4, 1))  # an eighth of each side
+    padded[:, 3:27, 4:36] = images
+    shifts = [(y, x) for y in range(7) for x in range(9)]
+    for number in range(40):
+        for source, image in zip(padded, step(images, batch[1], number)[0], strict=True):
+            distances = [np.abs(source[y : y + 24, x : x + 32] - image).max() for y, x in shifts]
+            assert min(distances) < 1e-3
+            seen.add(shifts[int(np.argmin(distances))])
+    assert seen == set(shifts)
 
 
 def test_mixed_labels_say_what_is_in_the_image():
