@@ -97,6 +97,34 @@ def replay(model: keras.Model, known: dict, call: Replayer | None = None, flatte
     return tensors
 
 
+def run(chosen: list, known: dict, call: Replayer | None = None) -> dict:
+    """Run some nodes of a graph for inference, in order, on tensors that stand for those of the graph.
+
+    Args:
+        chosen: nodes, as `nodes` gives them.
+        known: `id` of a tensor of the graph -> tensor to use in its place, for all that the nodes start from.
+        call: `call(operation, args, kwargs, node)` returns the outputs of a node; default: calls it, with
+            `training=False` where the graph does not say otherwise.
+
+    Returns:
+        `known`, extended by the outputs of the nodes.
+    """
+    call = call or infer
+    tensors = dict(known)
+    for node in chosen:
+        args, kwargs = node.arguments.fill_in(tensors)
+        outputs = tree.flatten(call(node.operation, args, kwargs, node))
+        tensors.update(zip(map(id, node.output_tensors), outputs, strict=True))
+    return tensors
+
+
+def infer(operation, args, kwargs, node):
+    """Call an operation for inference: a `call` for `run` and `replay`."""
+    if getattr(operation, "_call_has_training_arg", False):
+        kwargs = {"training": False, **kwargs}
+    return operation(*args, **kwargs)
+
+
 def rebuild(
     model: keras.Model, call: Replayer, name: str | None = None, flatten: bool = False
 ) -> keras.Model:
