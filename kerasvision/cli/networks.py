@@ -22,8 +22,8 @@ def models(
 ) -> None:
     """List the networks that `--model` takes, or show one with its paper.
 
-    Parameters are in millions, multiply-adds in billions, for one image of the native size (px). Top-1 and top-5 are what was published, in
-    per cent, on the source's own test set and with its own protocol.
+    Parameters are in millions; multiply-adds in billions, for one image of the native size (px). Top-1 and
+    top-5 are what was published, in per cent, on the source's own test set and with its own protocol.
     """
     from kerasvision.models import entry, list_models, summary_table
 
