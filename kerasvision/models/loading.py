@@ -1,19 +1,26 @@
-"""Get weights into a model: from a file, checked in full before anything is changed, or from Keras' cache."""
+"""Get weights into a model: checked in full before anything is changed.
+
+`load_weights` opens what is asked for, lets `keras_matching` or `torch_matching` find out what goes where,
+and assigns only when everything fits.
+"""
 
 import os
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from kerasvision.errors import WeightsError
-from kerasvision.models.stored import StoredLayer, open_weights, read
-
-SHOWN = 6
+from kerasvision.models.keras_matching import match_keras
+from kerasvision.models.matching import Match, misfit
+from kerasvision.models.preprocessing import Normalization, mode_in
+from kerasvision.models.registry import entry, list_models
+from kerasvision.models.sources import Source, open_source
+from kerasvision.models.torch_matching import match_torch
 
 
 @dataclass(frozen=True)
@@ -22,57 +29,135 @@ class LoadedWeights:
 
     Attributes:
         layers: names of the model's layers that were loaded.
-        ignored: names of layers of the file that were left out, as asked.
+        ignored: what of the file was left out: as asked, or heads that only training needs. Names of layers,
+            in torch files of tensors.
+        preprocessing: what the weights expect of pixels: one of the modes of `ModelEntry.preprocessing`, or
+            the numbers where they are none of these; `None` where the file does not say.
     """
 
     layers: tuple[str, ...]
     ignored: tuple[str, ...]
+    preprocessing: str | Normalization | None = None
 
 
-@dataclass(frozen=True)
-class _Slot:
-    """A layer of the model that weights go into."""
+def load_weights(
+    model: keras.Model, source: str | os.PathLike, *, ignore: Sequence[str] = ()
+) -> LoadedWeights:
+    """Load weights from wherever people have them, after checking that all of them fit.
 
-    name: str
-    place: str
-    variables: tuple
-
-    @property
-    def shapes(self) -> list[tuple[int, ...]]:
-        return [tuple(variable.shape) for variable in self.variables]
-
-
-def load_weights(model: keras.Model, path: str | os.PathLike, *, ignore: Sequence[str] = ()) -> LoadedWeights:
-    """Load a weights file, after checking that all of it fits.
-
-    Layers are matched by name; where Keras numbered the layers, so that names differ, by kind and number, or
-    in order. Every layer of the model must be in the file, with its shapes, and every layer of the file in
-    the model.
+    What kind of file it is, its content decides, not its ending. Layers of Keras files are matched by name;
+    where Keras numbered the layers, so that names differ, by kind and number, or in order. Tensors of torch
+    files are matched by the rules of the family (`torch_names`), with their axes put in Keras' order. Every
+    weight of the model must be in the file, with its shape, and everything in the file in the model. A
+    network that would take the weights but answer otherwise than the one they are of (another epsilon,
+    padding or stride, pixels prepared in another way in its layer `preprocess`) is refused too. Pickled code
+    in `.pth` files is never run.
 
     Args:
         model: built model; it stays unchanged if there is an error.
-        path: `.keras`, `.weights.h5` or legacy `.h5` file.
-        ignore: names of layers that the file may have and the model need not, for example `("predictions",)`.
+        source: a file (`.keras`, `.weights.h5`, `.h5`; `.safetensors`, `.pth`, `.pt`, `.bin` of torchvision
+            and timm); `"hf://owner/name"` or `"hf://owner/name/file"`; or `"imagenet"`, for the networks of
+            `list_models` with the weights of keras.applications.
+        ignore: names of layers, or of torch modules, that the file may have and the model need not, for
+            example `("predictions",)`.
 
     Returns:
-        What was loaded and what was ignored.
+        What was loaded, what was ignored, and the preprocessing that belongs to the weights.
 
     Raises:
-        WeightsError: the file cannot be read, or is not of this network; lists what does not fit.
+        WeightsError: the weights cannot be fetched or read, or are not of this network; lists what does not
+            fit.
+        MissingPackageError: `hf://` without the package huggingface_hub.
     """
-    with open_weights(path) as stored:
-        slots = _slots(model, stored.grouping)
-        pairs, extra = _match(slots, stored.layers, set(ignore))
-        problems = _problems(slots, pairs, extra)
-        if problems:
-            raise WeightsError(_message(model, path, problems))
-        values = [read(array) for _, layer in pairs for array in layer.arrays]
-    variables = [variable for slot, _ in pairs for variable in slot.variables]
-    for variable, value in zip(variables, values, strict=True):
+    if source == "imagenet":
+        return _load_imagenet(model)
+    opened = open_source(source)
+    match = match_source(model, opened, ignore)
+    _check_values(match, opened.path)
+    _check_preprocessing(model, match, opened.path)
+    for variable, value in zip(match.variables, match.values, strict=True):
         variable.assign(value)
-    used = {id(layer) for _, layer in pairs}
-    ignored = tuple(layer.name for layer in stored.layers if id(layer) not in used)
-    return LoadedWeights(tuple(slot.name for slot, _ in pairs), ignored)
+    preprocessing = match.preprocessing or (mode_in(model) or _usual(model) if opened.torch is None else None)
+    return LoadedWeights(match.layers, match.ignored, preprocessing)
+
+
+def match_source(model: keras.Model, source: Source, ignore: Sequence[str]) -> Match:
+    """Find out what of an opened source goes where in a model; nothing is assigned yet.
+
+    Raises:
+        WeightsError: it does not fit.
+    """
+    if source.torch is not None:
+        return match_torch(model, source.torch, ignore, source.preprocessing)
+    return match_keras(model, source.path, ignore)
+
+
+def _check_values(match: Match, path: Path) -> None:
+    """Refuse numbers that would make every answer "not a number"; a diverged training leaves such files."""
+    for variable, value in zip(match.variables, match.values, strict=True):
+        if not np.all(np.isfinite(value)):
+            raise WeightsError(
+                f"{path} holds values that are not finite for {variable.path}: it is of a training that "
+                "diverged, or is damaged. The model was left unchanged. Use another file."
+            )
+
+
+def _check_preprocessing(model: keras.Model, match: Match, path: Path) -> None:
+    present = mode_in(model)
+    if None not in (present, match.preprocessing) and present != match.preprocessing:
+        raise WeightsError(
+            f"The weights in {path} expect pixels prepared as {match.preprocessing!r}, but model "
+            f"{model.name!r} prepares them as {present!r} in its layer `preprocess`. It was left unchanged. Build it with "
+            "these weights: kerasvision.models.classifier(…, weights=…) or pretrained(…, weights=…)."
+        )
+
+
+def _usual(model: keras.Model) -> str | None:
+    """Return what the weights of keras.applications for a network of this name expect of pixels."""
+    return next((item.preprocessing for item in map(entry, list_models()) if item.name == model.name), None)
+
+
+def _load_imagenet(model: keras.Model) -> LoadedWeights:
+    """Copy the weights of a twin that is built with them, after checking that it is a twin."""
+    known = next((item for item in map(entry, list_models()) if item.name == model.name), None)
+    if known is None or "imagenet" not in known.weights:
+        those = [name for name in list_models() if "imagenet" in entry(name).weights]
+        raise WeightsError(
+            f"There are no ImageNet weights for a model of the name {model.name!r}. There are for: "
+            f"{', '.join(those)}. Use one of these names, or a weights file."
+        )
+    names = {layer.name for layer in model.layers}
+    twin = known.builder(
+        include_top=bool(names & set(known.top_layers)), weights="imagenet", input_shape=model.input_shape[1:]
+    )
+    theirs = {layer.name: layer for layer in twin.layers if layer.weights}
+    ours = {layer.name: layer for layer in model.layers if layer.weights}
+    problems = [f"{name}: not in the weights" for name in ours if name not in theirs]
+    problems += [f"{name}: in the weights, not in the model" for name in theirs if name not in ours]
+    problems += [
+        f"{name}: {what}"
+        for name in ours
+        if name in theirs
+        for what in _differences(ours[name], theirs[name])
+    ]
+    if problems:
+        raise misfit(
+            model, "'imagenet'", problems, f"Build it with the options of {known.name!r}, and 1000 classes."
+        )
+    for name, layer in ours.items():
+        layer.set_weights(theirs[name].get_weights())
+    return LoadedWeights(tuple(ours), (), known.preprocessing)
+
+
+# Settings by which a layer answers otherwise with the same weights.
+SETTINGS = ("strides", "padding", "dilation_rate", "groups", "epsilon")
+
+
+def _differences(ours: keras.Layer, theirs: keras.Layer) -> list[str]:
+    shapes = [[tuple(variable.shape) for variable in layer.weights] for layer in (ours, theirs)]
+    found = [] if shapes[0] == shapes[1] else [f"{shapes[0]} in the model, {shapes[1]} in the weights"]
+    pairs = [(key, getattr(ours, key, None), getattr(theirs, key, None)) for key in SETTINGS]
+    return found + [f"{key} {a} in the model, {b} in the weights" for key, a, b in pairs if a != b]
 
 
 def fetch(network: str, download: tuple[str, str, str] | None) -> Path:
@@ -123,79 +208,3 @@ def explain_download(network: str, file: str | None = None) -> Iterator[None]:
             f"Put the file {file or (named and named[1]) or ''} into {folder} by hand (KERAS_HOME sets the "
             "folder above), or use weights=None or weights=<a file>."
         ) from error
-
-
-def _slots(model: keras.Model, grouping: str) -> list[_Slot]:
-    """Return the layers of a model that have weights, in the grouping and order of a file format."""
-    places = _places(model)
-    if grouping == "layer":
-        groups = [(layer, layer.trainable_weights + layer.non_trainable_weights) for layer in model.layers]
-    else:
-        inner = model._flatten_layers(include_self=False)
-        groups = [(layer, layer._trainable_variables + layer._non_trainable_variables) for layer in inner]
-    return [
-        _Slot(layer.name, places.get(id(layer), ""), tuple(variables))
-        for layer, variables in groups
-        if variables
-    ]
-
-
-def _places(model: keras.Model) -> dict[int, str]:
-    """Return `id` of a layer -> its place in a `.weights.h5` file: its class in snake case, numbered."""
-    counts, places = Counter(), {}
-    for layer in model.layers:
-        kind = re.sub(
-            r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", type(layer).__name__)
-        )
-        kind = kind.lower()
-        places[id(layer)] = f"{kind}_{counts[kind]}" if counts[kind] else kind
-        counts[kind] += 1
-    return places
-
-
-def _match(slots: list[_Slot], stored: Sequence[StoredLayer], ignore: set[str]):
-    """Return pairs of slot and stored layer, and the stored layers that have no slot.
-
-    By name; or by place, or by order, where Keras numbered the layers (`conv2d_7`) and only these fit.
-    """
-    by_name = _pair(slots, stored, ignore, "name")
-    if _fits(slots, *by_name):
-        return by_name
-    by_place = _pair(slots, stored, ignore, "place")
-    by_order = (list(zip(slots, stored, strict=False)), list(stored[len(slots) :]))
-    return next((match for match in (by_place, by_order) if _fits(slots, *match)), by_name)
-
-
-def _pair(slots: list[_Slot], stored: Sequence[StoredLayer], ignore: set[str], key: str):
-    known = {getattr(layer, key): layer for layer in stored}
-    pairs = [(slot, known[getattr(slot, key)]) for slot in slots if getattr(slot, key) in known]
-    used = {id(layer) for _, layer in pairs}
-    return pairs, [layer for layer in stored if id(layer) not in used and layer.name not in ignore]
-
-
-def _fits(slots: list[_Slot], pairs, extra: Sequence[StoredLayer]) -> bool:
-    return not _problems(slots, pairs, extra)
-
-
-def _problems(slots: list[_Slot], pairs, extra: Sequence[StoredLayer]) -> list[str]:
-    matched = {slot.name for slot, _ in pairs}
-    missing = [f"{slot.name}: not in the file" for slot in slots if slot.name not in matched]
-    different = [
-        f"{slot.name}: {_show(layer.shapes)} in the file, {_show(slot.shapes)} in the model"
-        for slot, layer in pairs
-        if layer.shapes != slot.shapes
-    ]
-    return different + missing + [f"{layer.name}: in the file, not in the model" for layer in extra]
-
-
-def _message(model: keras.Model, path, problems: list[str]) -> str:
-    shown = problems[:SHOWN] + ([f"… and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else [])
-    return (
-        f"{os.fspath(path)} does not fit model {model.name!r}, which was left unchanged:\n  "
-        + "\n  ".join(shown)
-        + "\nUse the file of this network (same options, same number of classes)."
-    )
-
-
-def _show(shapes: list[tuple[int, ...]]) -> str:
-    return " ".join("x".join(map(str, shape)) or "scalar" for shape in shapes)

@@ -5,18 +5,21 @@ keras.applications publishes them; weights only, or a whole model). The content 
 """
 
 import io
+import json
 import os
 import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from kerasvision.errors import WeightsError
+from kerasvision.models.preprocessing import LAYER, Normalization, mode_of_scaling
+from kerasvision.models.weights_format import format_of
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,13 @@ class StoredWeights:
     Attributes:
         grouping: `"layer"` if nested layers are stored with the layer around them (legacy), else `"own"`.
         layers: those that have weights, in the order of the file.
+        preprocessing: what the layer `preprocess` of the model in the file does to pixels; `None` where there
+            is none, or the file holds weights only.
     """
 
     grouping: str
     layers: tuple[StoredLayer, ...]
+    preprocessing: str | Normalization | None = None
 
 
 @contextmanager
@@ -60,11 +66,11 @@ def open_weights(path: str | os.PathLike) -> Iterator[StoredWeights]:
         WeightsError: the file is missing, cut off, or not a weights file.
     """
     path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"There is no weights file {path}. Check the path, or use weights=None.")
+    if format_of(path) != "keras":
+        raise WeightsError(f"{path} is not a file of Keras.")
     try:
         with _open(path) as file:
-            yield _read(file, path)
+            yield replace(_read(file, path), preprocessing=_preprocessing(file, path))
     except (OSError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise WeightsError(
             f"{path} cannot be read as a weights file: {_reason(path, error)} "
@@ -76,11 +82,24 @@ def _open(path: Path) -> h5py.File:
     if not zipfile.is_zipfile(path):
         return h5py.File(path, "r")
     with zipfile.ZipFile(path) as archive:
-        if "model.weights.h5" not in archive.namelist():
-            raise WeightsError(
-                f"{path} is a zip file but not a .keras file: it has no model.weights.h5 inside."
-            )
         return h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r")
+
+
+def _preprocessing(file: h5py.File, path: Path) -> str | Normalization | None:
+    """Return what the layer `preprocess` of a stored model does, if the file holds a whole model with one."""
+    text = file.attrs.get("model_config")
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            # Files of weights only, packed by hand, have none.
+            text = archive.read("config.json") if "config.json" in archive.namelist() else None
+    try:
+        settings = json.loads(text or "{}").get("config", {}).get("layers", [])
+        found = [layer["config"] for layer in settings if layer.get("config", {}).get("name") == LAYER]
+        return mode_of_scaling(found[0]["scale"], found[0]["offset"]) if found else None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise WeightsError(
+            f"{path} has a description of its model that cannot be read: {error!r}."
+        ) from error
 
 
 def _read(file: h5py.File, path: Path) -> StoredWeights:
@@ -132,16 +151,8 @@ def _natural(text: str) -> list:
 
 
 def _reason(path: Path, error: Exception) -> str:
-    if path.stat().st_size == 0:
-        return "it is empty."
     if "truncated" in str(error):
         return f"it was cut off ({path.stat().st_size:,} bytes are there)."
-    with open(path, "rb") as file:
-        start = file.read(4)
-    if start == b"PK\x03\x04":
-        return "it was cut off, or is not a .keras file."
-    if "signature" in str(error):
-        return "it is not an HDF5 file (a web page or a pointer file, perhaps)."
     return f"{error}."
 
 

@@ -201,10 +201,10 @@ BAD = {
     "cut off": ("weights.h5", small, cut, "cut off"),
     "cut off, legacy": ("legacy.h5", small, cut, "cut off"),
     "cut off, keras": ("keras", small, cut, "cut off"),
-    "text": ("weights.h5", small, text, "not an HDF5 file"),
+    "text": ("weights.h5", small, text, "a web page"),
     "empty": ("legacy.h5", small, empty, "it is empty"),
     "other HDF5": ("weights.h5", small, other_hdf5, "without Keras weights: it holds numbers"),
-    "other zip": ("keras", small, other_zip, "no model.weights.h5 inside"),
+    "other zip": ("keras", small, other_zip, "no model.weights.h5 inside.*no data.pkl inside"),
     "array missing": ("legacy.h5", small, missing_array, "cannot be read"),
 }
 

@@ -1,0 +1,109 @@
+"""Weights from the Hugging Face hub: `hf://owner/name` and `hf://owner/name/file`.
+
+The package huggingface_hub is imported when it is needed; it keeps what it fetched in its cache (`HF_HOME`)
+and honours `HF_HUB_OFFLINE`.
+"""
+
+import json
+from pathlib import Path
+
+from kerasvision.errors import WeightsError, require
+from kerasvision.models.preprocessing import Normalization, mode_of
+
+SCHEME = "hf://"
+# Looked for in this order where no file is named.
+FILES = ("model.safetensors", "pytorch_model.bin")
+# file -> keys of the mean and of the deviation; timm has them in `pretrained_cfg` of the first
+CONFIGS = {"config.json": ("mean", "std"), "preprocessor_config.json": ("image_mean", "image_std")}
+
+
+def fetch(source: str) -> tuple[Path, str | Normalization | None]:
+    """Return the file of a repository, fetched or from the cache, and what its weights expect of pixels.
+
+    Args:
+        source: `hf://owner/name` or `hf://owner/name/file`.
+
+    Returns:
+        Path in the cache, and the preprocessing that the configuration beside it states, or `None`.
+
+    Raises:
+        WeightsError: no such repository or file, no connection, or no access.
+        MissingPackageError: huggingface_hub is not installed.
+    """
+    repository, file = _parts(source)
+    errors = require("huggingface_hub.errors", extra="hub", purpose=f"Fetching {source}")
+    hub = require("huggingface_hub", extra="hub", purpose=f"Fetching {source}")
+
+    def get(name: str) -> Path | None:
+        try:
+            return Path(hub.hf_hub_download(repository, name))
+        except errors.LocalEntryNotFoundError as error:
+            if _is_absent(hub, repository, name):
+                return None
+            raise WeightsError(
+                f"{source}: {name} is not in the cache, and the hub cannot be reached "
+                f"({_first_line(error)}). Check the connection (and HF_HUB_OFFLINE), or download the file by hand and give its path."
+            ) from error
+        except errors.EntryNotFoundError:
+            return None
+        except (errors.RepositoryNotFoundError, errors.GatedRepoError) as error:
+            raise WeightsError(
+                f"{source}: there is no public repository {repository!r} on the hub, or it needs a login. "
+                "Check the name; for private and gated ones run `hf auth login`."
+            ) from error
+        except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
+            raise WeightsError(f"{source} cannot be fetched: {_first_line(error)}") from error
+
+    wanted = (file,) if file else FILES
+    path = next((found for found in map(get, wanted) if found is not None), None)
+    if path is None:
+        raise WeightsError(
+            f"{source}: the repository has no {' and no '.join(wanted)}. Name the file: "
+            f"{SCHEME}{repository}/FILE."
+        )
+    notes = (get(name) for name in CONFIGS)
+    return path, next((mode for note in notes if note and (mode := _noted(note)) is not None), None)
+
+
+def noted_beside(path: Path) -> str | Normalization | None:
+    """Return the preprocessing that the configuration beside a file states, as in a copy of a repository."""
+    notes = (path.parent / name for name in CONFIGS)
+    return next((mode for note in notes if note.is_file() and (mode := _noted(note)) is not None), None)
+
+
+def _parts(source: str) -> tuple[str, str | None]:
+    owner, _, rest = source.removeprefix(SCHEME).partition("/")
+    name, _, file = rest.partition("/")
+    if not owner or not name:
+        raise WeightsError(
+            f"`source` must be 'hf://owner/name' or 'hf://owner/name/file'. Received: {source!r}."
+        )
+    return f"{owner}/{name}", file or None
+
+
+def _is_absent(hub, repository: str, name: str) -> bool:
+    """Tell whether the cache knows that the repository has no such file, or has other files of it only."""
+    if hub.try_to_load_from_cache(repository, name) is hub.file_download._CACHED_NO_EXIST:
+        return True
+    return False
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
+
+
+def _noted(path: Path) -> str | Normalization | None:
+    try:
+        notes = json.loads(path.read_text(encoding="utf-8"))
+        notes = notes.get("pretrained_cfg", notes)
+        mean, deviation = (notes.get(key) for key in CONFIGS[path.name])
+    except (ValueError, AttributeError):
+        return None
+    if mean is None or deviation is None:
+        return None
+    try:
+        return mode_of(mean, deviation)
+    except (ValueError, TypeError) as error:
+        raise WeightsError(
+            f"{path} states {error} for pixels, which cannot be. Correct or delete it."
+        ) from None

@@ -1,0 +1,46 @@
+"""What matching a weights file with a model gives, and what is said when they do not match."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from kerasvision.errors import WeightsError
+from kerasvision.models.preprocessing import Normalization
+
+SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Match:
+    """A file that fits: what goes where. Nothing is assigned yet.
+
+    Attributes:
+        layers: names of the model's layers that get weights.
+        variables, values: of these layers, one for one.
+        ignored: what of the file is left out.
+        preprocessing: what the weights expect of pixels, or `None` if the file does not say.
+    """
+
+    layers: tuple[str, ...]
+    variables: Sequence[keras.Variable]
+    values: Sequence[np.ndarray]
+    ignored: tuple[str, ...]
+    preprocessing: str | Normalization | None
+
+
+def misfit(model: keras.Model, path: str | os.PathLike, problems: Sequence[str], advice: str) -> WeightsError:
+    """Return the error for a file that does not fit, with the first problems and how many more there are."""
+    shown = [*problems[:SHOWN]] + ([f"… and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else [])
+    return WeightsError(
+        f"{os.fspath(path)} does not fit model {model.name!r}, which was left unchanged:\n  "
+        + "\n  ".join(shown)
+        + f"\n{advice}"
+    )
+
+
+def show(shape: Sequence[int]) -> str:
+    """Return a shape as text, `3x3x64x64`."""
+    return "x".join(map(str, shape)) or "scalar"
