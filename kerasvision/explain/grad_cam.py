@@ -83,7 +83,7 @@ def _run(model: keras.Model, target, x):
 
     def call(operation, args, kwargs, node):
         if any(output is model.outputs[0] for output in node.output_tensors):
-            return _logits(operation, *args, **kwargs)
+            return call_without_squashing(operation, *args, **kwargs)
         outputs = operation(*args, **kwargs)
         if any(output is target for output in node.output_tensors):
             tape.watch(outputs)
@@ -94,7 +94,7 @@ def _run(model: keras.Model, target, x):
     return tensors[id(target)], tensors[id(model.outputs[0])], tape
 
 
-def _logits(operation, x, **kwargs):
+def call_without_squashing(operation, x, **kwargs):
     """Call the last operation of a classifier without its softmax or sigmoid."""
     squashes = getattr(operation, "activation", None) in SQUASHING or isinstance(operation, layers.Softmax)
     if squashes and isinstance(operation, layers.Dense):

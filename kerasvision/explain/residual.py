@@ -95,7 +95,7 @@ def locate_residual(model: keras.Model) -> list[Located]:
     nodes = graph.nodes(model)
     order = {id(node): i for i, node in enumerate(nodes)}
     makers = {id(tensor): node for node in nodes for tensor in node.output_tensors}
-    dominators = _Dominators(model)
+    dominators = Dominators(model)
     found = []
     for node in nodes:
         candidate = _candidate(node, makers, dominators, order) if _is_addition(node) else None
@@ -130,7 +130,7 @@ def hand_on(args, position: int):
     return keras.tree.flatten(args)[position]
 
 
-class _Dominators:
+class Dominators:
     """For each tensor of a graph, the last tensor before it that every way from the input passes."""
 
     def __init__(self, model: keras.Model):
@@ -163,7 +163,7 @@ def _is_addition(node) -> bool:
     return type(node.operation).__name__ in ADDITIONS and len(node.input_tensors) == 2
 
 
-def _candidate(node, makers: dict, dominators: _Dominators, order: dict) -> _Candidate | None:
+def _candidate(node, makers: dict, dominators: Dominators, order: dict) -> _Candidate | None:
     """Return what an addition joins, or None where that is no residual module."""
     a, b = node.input_tensors
     fork = dominators.common(id(a), id(b))

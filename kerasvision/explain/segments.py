@@ -46,7 +46,8 @@ class Piece:
         """Whether it is one module from one tensor to another one of the same shape."""
         if len(self.modules) != 1 or len(self.inputs) != 1 or len(self.outputs) != 1:
             return False
-        return tuple(self.inputs[0].shape) == tuple(self.outputs[0].shape)
+        (located,) = self.modules.values()
+        return not located.module.downsampling and tuple(self.inputs[0].shape) == tuple(self.outputs[0].shape)
 
     def run(self, tensors: list, missing: frozenset) -> list:
         """Return the tensors at its end, some of its modules left out."""
@@ -85,6 +86,7 @@ class Segments:
 
     Attributes:
         names: of the modules, in order.
+        located: the modules in the folded graph, in the same order.
         pieces: the stretches of the graph, in order.
 
     Raises:
@@ -101,8 +103,8 @@ class Segments:
                 f"and {len(self.model.outputs)}."
             )
         # Names of layers survive folding; where a module has its name from a layer that is gone, order does.
-        located = removable(self.model)
-        self.pieces = _cut(self.model, dict(zip(self.names, located, strict=True)))
+        self.located = tuple(removable(self.model))
+        self.pieces = _cut(self.model, dict(zip(self.names, self.located, strict=True)))
         self.piece_of = {name: i for i, piece in enumerate(self.pieces) for name in piece.modules}
 
     @property
