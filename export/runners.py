@@ -15,6 +15,7 @@ from kerasvision.export.metadata import LABELS_FILE, PREPROCESSING_FILE, read_me
 
 # TensorFlow's own name for files that a SavedModel carries along without using them.
 EXTRAS = "assets.extra"
+KINDS = {".tflite": "tflite", ".onnx": "onnx", ".keras": "keras"}
 _BATCH = 32
 
 
@@ -61,11 +62,15 @@ def format_of(file: str | os.PathLike) -> str:
     path = Path(file)
     if (path / "saved_model.pb").is_file():
         return "saved_model"
-    kind = {".tflite": "tflite", ".onnx": "onnx", ".keras": "keras"}.get(path.suffix.lower())
+    kind = KINDS.get(path.suffix.lower())
     if not path.exists():
         raise ExportError(f"{path} is not there.")
     if kind is None or path.is_dir():
-        raise ExportError(f"{path} must be a .tflite, .onnx or .keras file, or the folder of a SavedModel.")
+        inside = sorted(f for f in path.iterdir() if f.suffix in KINDS) if path.is_dir() else []
+        hint = f" Did you mean {' or '.join(map(str, inside[:3]))}?" if inside else ""
+        raise ExportError(
+            f"{path} must be a .tflite, .onnx or .keras file, or the folder of a SavedModel.{hint}"
+        )
     return kind
 
 

@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 
 from kerasvision.data import Preprocessing
-from kerasvision.export import Runner, open_file, read_metadata
+from kerasvision.export import Runner, open_file
 from kerasvision.files import read_json
 from kerasvision.progress import say
-from kerasvision.recipes.predicting import Prediction, as_predictions, gather, probabilities
+from kerasvision.recipes.predicting import Prediction, as_predictions, gather, judge_split, probabilities
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,31 @@ class ExportedClassifier:
         )
         return as_predictions(answers, [names[i] for i in read], self.labels, top)
 
+    def evaluate(self, data, split: str | None = None):
+        """Judge the file on other images, as `Run.evaluate` judges the model.
+
+        Args:
+            data: a `VisionData`; its classes are matched by name.
+            split: by default test, else validation, else train.
+
+        Raises:
+            DataError: a class that the file does not know, or no such split.
+        """
+        return judge_split(self.runner, self.labels, self.preprocessing, data, split)
+
 
 def open_exported(file: str | os.PathLike) -> ExportedClassifier:
     """Open an exported classifier: a `.tflite`, `.onnx` or `.keras` file, or the folder of a SavedModel.
 
-    Labels and preprocessing are read from the metadata inside a TFLite file, otherwise from `labels.txt` and
-    `preprocessing.json` beside the file. What is missing is said.
+    Labels and preprocessing come with the file, else from `labels.txt` and `preprocessing.json` beside it.
+    What is missing is said.
 
     Raises:
         ExportError: it cannot be run.
     """
     runner = open_file(file)
-    labels, preprocessing = _inside(file) if runner.format == "tflite" else _beside(Path(file))
+    beside = _beside(Path(file))
+    labels, preprocessing = runner.labels or beside[0], runner.preprocessing or beside[1]
     if preprocessing is None:
         preprocessing = Preprocessing(runner.image_size)
         say(f"{file} does not say how photos are resized. They are stretched to its size.")
@@ -68,14 +81,6 @@ def open_exported(file: str | os.PathLike) -> ExportedClassifier:
         labels = tuple(f"class {i}" for i in range(count))
         say(f"{file} does not name its classes. They are numbered.")
     return ExportedClassifier(runner, tuple(labels), preprocessing)
-
-
-def _inside(file) -> tuple[tuple[str, ...], Preprocessing | None]:
-    metadata = read_metadata(file)
-    if metadata is None:
-        return (), None
-    settings = metadata.preprocessing
-    return metadata.labels, None if settings is None else Preprocessing.from_dict(settings)
 
 
 def _beside(file: Path) -> tuple[tuple[str, ...], Preprocessing | None]:

@@ -11,6 +11,7 @@ from kerasvision.training.checkpoints import read_arrays, write_arrays
 from kerasvision.training.engines import Engine, weights_digest
 
 AUGMENTED_VIEWS = 4
+ENGINES = {"litert": "LiteRT", "graph": "a TensorFlow graph with BatchNorm folded in"}
 
 
 class Backbone:
@@ -70,7 +71,7 @@ def train_frozen(job: Job, model, backbone: Backbone) -> tuple[LinearSolution, d
     views = f", {backbone.views} views of each training image" if backbone.views > 1 else ""
     row = solution.history[solution.best_row]
     job.decide(
-        features=f"computed once by {backbone.engine.name} ({backbone.engine.why}){views}",
+        features=f"computed once, in {ENGINES[backbone.engine.name]} ({backbone.engine.why}){views}",
         head=f"logistic regression, L2 strength {solution.strength:g} chosen by validation",
     )
     say(f"Frozen backbone: validation accuracy {row['val_accuracy']:.1%}.")

@@ -2,12 +2,13 @@
 
 import glob
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from kerasvision.data.wording import listed
 from kerasvision.errors import BadImageError, DataError
 from kerasvision.progress import bar, say
 
@@ -163,3 +164,38 @@ def as_predictions(
         )
         for name, row, ranks in zip(names, answers, order, strict=True)
     ]
+
+
+def judge_split(
+    run: Callable[[np.ndarray], np.ndarray], labels: Sequence[str], preprocessing, data, split: str | None
+):
+    """Judge answers on a split of a `VisionData`.
+
+    Args:
+        run: uint8 images (n, h, w, 3) -> probabilities (n, classes).
+        labels: names of the classes in the order of the output.
+        preprocessing: how an image becomes the input.
+        data: a `VisionData`; its classes are matched by name.
+        split: by default test, else validation, else train.
+
+    Returns:
+        A `Judgement` over all of `labels`.
+
+    Raises:
+        DataError: a class that is not one of `labels`, or no such split.
+    """
+    from kerasvision.metrics import judge
+
+    split = split or next((s for s in ("test", "validation", "train") if s in data.splits), None)
+    if split not in data.splits:
+        raise DataError(f"`split` must be one of {', '.join(data.splits)}. Received: {split!r}.")
+    unknown = [name for name in data.class_names if name not in labels]
+    if unknown:
+        raise DataError(
+            f"`data` has classes that the model does not know: {listed(unknown)}. It knows {listed(labels)}. "
+            "Give the folders these names."
+        )
+    samples = data.splits[split]
+    places = np.array([list(labels).index(name) for name in data.class_names])
+    answers, _ = probabilities(run, preprocessing, samples.sources, samples.names)
+    return judge(places[samples.labels], answers, labels)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasvision.data.wording import listed
 from kerasvision.errors import CertificateError, DataError, RunError
 from kerasvision.files import make_folder, read_json, write_json
 from kerasvision.recipes import converted, judging, run_folder
-from kerasvision.recipes.predicting import Prediction, as_predictions, gather, probabilities
+from kerasvision.recipes.predicting import Prediction, as_predictions, gather, judge_split, probabilities
 
 FEW_IMAGES = 16  # below this, preparing an engine costs more than it saves
 
@@ -124,21 +123,8 @@ class Run:
         if isinstance(data, str | os.PathLike):
             data = self._folder(data)
         split = split or next((s for s in ("test", "validation", "train") if s in data.splits), None)
-        if split not in data.splits:
-            raise DataError(f"`split` must be one of {', '.join(data.splits)}. Received: {split!r}.")
-        unknown = [name for name in data.class_names if name not in self.labels]
-        if unknown:
-            raise DataError(
-                f"`data` has classes that the model does not know: {listed(unknown)}. It knows "
-                f"{listed(self.labels)}. Name the folders as in {self.folder / run_folder.LABELS}."
-            )
-        from kerasvision.metrics import judge
-
-        samples = data.splits[split]
-        places = np.array([self.labels.index(name) for name in data.class_names])
-        run = self._runner(len(samples.labels), engine)
-        answers, _ = probabilities(run, self.preprocessing, samples.sources, samples.names)
-        return judge(places[samples.labels], answers, self.labels)
+        count = len(data.splits[split].labels) if split in data.splits else 0
+        return judge_split(self._runner(count, engine), self.labels, self.preprocessing, data, split)
 
     def _folder(self, folder):
         from kerasvision.data import image_folder

@@ -3,6 +3,7 @@
 import faulthandler
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -139,7 +140,23 @@ def _explain_usage(error) -> int:
 
 
 def _complain(message: str) -> None:
-    typer.echo(printable(message), err=True)
+    typer.echo(printable(_in_options(message)), err=True)
+
+
+def _in_options(message: str) -> str:
+    """Return a message of the functions in the words of the command line: --on-bad-file for on_bad_file."""
+    known = "|".join(sorted(_option_names(typer.main.get_command(app))))
+    with_value = re.sub(rf"\b({known})=[\"']?([\w.]+)[\"']?", lambda m: f"{_option(m[1])} {m[2]}", message)
+    return re.sub(rf"`({known})`", lambda m: f"`{_option(m[1])}`", with_value)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _option_names(command) -> set[str]:
+    own = {p.name for p in command.params if _option(p.name) in p.opts}
+    return own.union(*(_option_names(inner) for inner in getattr(command, "commands", {}).values()))
 
 
 def _hide_the_log_of_libraries() -> None:

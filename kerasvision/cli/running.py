@@ -13,8 +13,14 @@ OnBadFile = Annotated[
 ]
 
 
+Opened = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", help="A run folder, or an exported file: .tflite, .onnx, SavedModel."),
+]
+
+
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    run: Opened,
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="Folder with a folder of images for each class, or a CSV.")
     ],
@@ -24,17 +30,17 @@ def evaluate(
     on_bad_file: OnBadFile = "raise",
     form: FormatOption = Format.table,
 ) -> None:
-    """Judge a run on images that it has not seen: accuracy with its 95 % interval, and each class.
+    """Judge a run or an exported file on new images: accuracy with its 95 % interval, and each class.
 
     For example:
 
     - `kerasvision evaluate runs/flowers more_photos/`
 
     - `kerasvision evaluate runs/flowers photos/ --split test --format json`
-    """
-    from kerasvision.recipes import Run
 
-    opened = Run.load(run)
+    - `kerasvision evaluate phone/model.tflite more_photos/`
+    """
+    opened = _opened(run)
     settings = opened.preprocessing.to_dict()
     found = read_data(data, validation_fraction=0.0, cache=False, on_bad_file=on_bad_file, **settings)
     split = split or next(s for s in ("test", "validation", "train") if s in found.splits)
@@ -69,10 +75,7 @@ def _class_row(scores) -> dict:
 
 
 def predict(
-    run: Annotated[
-        str,
-        typer.Argument(metavar="RUN", help="A run folder, or an exported file: .tflite, .onnx, SavedModel."),
-    ],
+    run: Opened,
     images: Annotated[
         list[str],
         typer.Argument(metavar="IMAGES", help="Images, folders, or patterns such as 'new/*.jpg'."),
@@ -91,12 +94,12 @@ def predict(
 
     - `kerasvision predict phone/model.tflite holiday/ --top 3 --format csv`
     """
-    predictions = _predictor(Path(run)).predict(images, top=top, on_bad_file=on_bad_file)
+    predictions = _opened(run).predict(images, top=top, on_bad_file=on_bad_file)
     columns = ("image", *(("rank",) if top > 1 else ()), "label", "probability")
     show([row for prediction in predictions for row in _rows(prediction, top)], form, columns)
 
 
-def _predictor(path: Path):
+def _opened(path: Path):
     if path.is_dir() and not (path / "saved_model.pb").is_file():
         from kerasvision.recipes import Run
 

@@ -116,7 +116,7 @@ def _(scene):
     return ["predict", scene.good("tflite"), scene.folder / "pipe.jpg"]
 
 
-@case(1, "on_bad_file", "ignore", id="another way with bad files, to predict")
+@case(1, "--on-bad-file", "ignore", id="another way with bad files, to predict")
 def _(scene):
     return ["predict", scene.good("tflite"), scene.good("photos"), "--on-bad-file", "ignore"]
 
@@ -183,7 +183,7 @@ def _(scene):
     return scene.train(scene.photos(classes=("red",)))
 
 
-@case(1, "without an image", "purple", "on_bad_file", id="an empty class")
+@case(1, "without an image", "purple", "--on-bad-file skip", id="an empty class")
 def _(scene):
     photos = scene.photos()
     (photos / "purple").mkdir()
@@ -259,7 +259,7 @@ def _(scene):
     return scene.train(scene.good("photos"), "--model", "resnet5")
 
 
-@case(1, "`strategy`", "'freeze'", "frozen", id="an unknown strategy")
+@case(1, "`--strategy`", "'freeze'", "frozen", id="an unknown strategy")
 def _(scene):
     return scene.train(scene.good("photos"), "--strategy", "frozen")
 
@@ -269,22 +269,22 @@ def _(scene):
     return scene.train(scene.good("photos"), "--augment", "flop")
 
 
-@case(1, "`epochs`", "0", id="no epochs")
+@case(1, "`--epochs`", "0", id="no epochs")
 def _(scene):
     return scene.train(scene.good("photos"), "--epochs", "0")
 
 
-@case(1, "`learning_rate`", "nan", id="a learning rate that is not a number")
+@case(1, "`--learning-rate`", "nan", id="a learning rate that is not a number")
 def _(scene):
     return scene.train(scene.good("photos"), "--learning-rate", "nan")
 
 
-@case(1, "`image_size`", "4", id="images of four pixels")
+@case(1, "`--image-size`", "4", id="images of four pixels")
 def _(scene):
     return scene.train(scene.good("photos"), "--image-size", "4")
 
 
-@case(1, "`batch_size`", id="batches of no images")
+@case(1, "`--batch-size`", id="batches of no images")
 def _(scene):
     return scene.train(scene.good("photos"), "--batch-size", "0")
 
@@ -294,17 +294,17 @@ def _(scene):
     return scene.train(scene.good("photos"), "--validation-fraction", "1.5")
 
 
-@case(1, "no validation images", "validation_fraction", id="nothing to judge with")
+@case(1, "no validation images", "--validation-fraction", id="nothing to judge with")
 def _(scene):
     return scene.train(scene.good("photos"), "--validation-fraction", "0")
 
 
-@case(1, "`resize`", "squash", id="an unknown way to resize")
+@case(1, "`--resize`", "squash", id="an unknown way to resize")
 def _(scene):
     return scene.train(scene.good("photos"), "--resize", "squash")
 
 
-@case(1, "`class_weights`", "balanced", id="unknown class weights")
+@case(1, "`--class-weights`", "balanced", id="unknown class weights")
 def _(scene):
     return scene.train(scene.good("photos"), "--class-weights", "balanced")
 
@@ -323,7 +323,7 @@ def _(scene):
     return scene.train(scene.good("photos"), "--weights", file)
 
 
-@case(1, "the loss became", "lower `learning_rate`", id="a loss that is not finite")
+@case(1, "the loss became", "lower `--learning-rate`", id="a loss that is not finite")
 def _(scene):
     return scene.train(scene.good("photos"), "--learning-rate", "1e30")
 
@@ -376,13 +376,13 @@ def _(scene):
     return command
 
 
-@case(1, "`epochs` 2 -> 3", "train in a new folder", id="a changed argument")
+@case(1, "`--epochs` 2 -> 3", "train in a new folder", id="a changed argument")
 def _(scene):
     run_folder = scene.good("trained")
     return ["train", "classifier", scene.good("photos"), run_folder, *scene.good("training"), "--epochs", "3"]
 
 
-@case(1, "`image_size`", "(24, 24) -> (32, 32)", id="a changed size of images")
+@case(1, "`--image-size`", "(24, 24) -> (32, 32)", id="a changed size of images")
 def _(scene):
     run_folder = scene.good("trained")
     return [
@@ -449,12 +449,12 @@ def _(scene):
     return ["evaluate", scene.good("trained"), scene.photos(classes=("red", "purple"))]
 
 
-@case(1, "`formats`", "coreml", id="an unknown format")
+@case(1, "`--formats`", "coreml", id="an unknown format")
 def _(scene):
     return ["export", scene.good("trained"), scene.folder / "phone", "--format", "coreml"]
 
 
-@case(1, "`quantize`", "int4", id="an unknown quantisation")
+@case(1, "`--quantize`", "int4", id="an unknown quantisation")
 def _(scene):
     return [
         "export",
@@ -498,7 +498,7 @@ def _(scene):
     return ["predict", scene.folder / "model.pt", scene.good("photos")]
 
 
-@case(1, "`task`", "fly", id="an unknown task")
+@case(1, "`--task`", "fly", id="an unknown task")
 def _(scene):
     return ["models", "--task", "fly"]
 

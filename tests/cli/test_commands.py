@@ -63,7 +63,7 @@ def test_train_takes_the_clean_list(command, photos, training, tmp_path):
     clean = tmp_path / "clean.csv"
     command("check", photos, "--clean-list", clean)
     code, _, err = command("train", "classifier", clean, tmp_path / "run", *training, "--strategy", "wrong")
-    assert code == 1 and "`strategy`" in err  # the data were read
+    assert code == 1 and "`--strategy`" in err  # the data were read
 
 
 def test_evaluate(command, photos, trained):
@@ -84,6 +84,13 @@ def test_evaluate_takes_the_split_that_is_asked_for(command, trained, tmp_path, 
         code, out, _ = command("evaluate", trained, tmp_path / "photos", "--format", "json", *options)
         assert code == 0 and json.loads(out)["count"] == images
     assert "split              test" in command("evaluate", trained, tmp_path / "photos")[1]
+
+
+def test_evaluate_takes_an_exported_file(command, photos, trained, tflite):
+    by_run, by_file = (
+        json.loads(command("evaluate", source, photos, "--format", "json")[1]) for source in (trained, tflite)
+    )
+    assert by_file["confusion"] == by_run["confusion"]
 
 
 def test_predict_by_run_and_by_file_agree(command, photos, trained, tflite):

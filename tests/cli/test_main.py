@@ -32,6 +32,11 @@ ERRORS = {
     ),
     "of the system without a file": (OSError("odd"), 1, "Error: odd\n"),
     "a missing package": (ImportError("needs `x`. Install it with: pip install x"), 1, "Error: needs `x`."),
+    "in the words of the command line": (
+        ValueError('`image_size` must be 8. Load it with on_bad_file="skip", or with `data`.'),
+        1,
+        "Error: `--image-size` must be 8. Load it with --on-bad-file skip, or with `data`.\n",
+    ),
     "out of memory": (MemoryError(), 1, "Error: out of memory. Use a smaller `--batch-size`"),
     "a defect of ours": (ZeroDivisionError("division"), 1, "Error: unexpected ZeroDivisionError: division"),
     "interrupted": (KeyboardInterrupt(), 130, "Interrupted. "),

@@ -51,7 +51,7 @@ def unreadable(seen: Seen) -> Iterator[Problem]:
             "unreadable",
             "error",
             f"{several(len(cases), 'image', ('cannot', 'cannot'))} be used.",
-            'Replace or remove them; or load with on_bad_file="skip", which leaves them out and lists them.',
+            'Replace or remove them, or leave them out by on_bad_file="skip" (--on-bad-file skip).',
             cases,
         )
 

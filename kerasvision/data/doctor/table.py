@@ -65,7 +65,9 @@ def _examples(problem: "Problem") -> list[str]:
         more = f" and {len(case.files) - FILES} more" if len(case.files) > FILES else ""
         lines.append(f"{names}{more}" + (f" ({printable(case.note)})" if case.note else ""))
     if len(cases) > EXAMPLES:
-        lines.append(f"… and {len(cases) - EXAMPLES:,} more, see `.problems`")
+        lines.append(
+            f"… and {len(cases) - EXAMPLES:,} more (all are in `.problems`, and in `check --format csv`)"
+        )
     return lines
 
 
