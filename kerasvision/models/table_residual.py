@@ -2,27 +2,85 @@
 
 from functools import partial
 
-from kerasvision.models.model_entry import KERAS_PAGE, ModelEntry
+from kerasvision.models.model_entry import KERAS_PAGE, TORCHVISION_PAGE, ModelEntry
 
-PAPER = "https://arxiv.org/abs/1512.03385"
+RESNET = "https://arxiv.org/abs/1512.03385"
+IDENTITY = "https://arxiv.org/abs/1603.05027"
+RESNEXT = "https://arxiv.org/abs/1611.05431"
+WIDE = "https://arxiv.org/abs/1605.07146"
 
-imagenet = partial(ModelEntry, native_size=224, minimum_size=32, year=2015, paper=PAPER)
-keras_form = partial(imagenet, preprocessing="caffe", weights=("imagenet",), accuracy_source=KERAS_PAGE)
-cifar = partial(ModelEntry, native_size=32, minimum_size=8, preprocessing="torch", classes=10)
-deep = partial(cifar, year=2015, paper=PAPER)
-# Table 6 of the paper: for ResNet-110 the best of five runs.
-measured = partial(deep, accuracy_source=f"{PAPER}, table 6")
+imagenet = partial(
+    ModelEntry, native_size=224, minimum_size=32, preprocessing="torch", year=2015, paper=RESNET
+)
+keras_v1 = partial(imagenet, preprocessing="caffe", weights=("imagenet",), accuracy_source=KERAS_PAGE)
+keras_v2 = partial(
+    keras_v1,
+    preprocessing="tf",
+    year=2016,
+    paper=IDENTITY,
+)
+torchvision = partial(imagenet, accuracy_source=TORCHVISION_PAGE)
+v1_5 = partial(torchvision, options={"form": "torchvision"})
+plain = partial(imagenet, accuracy_source=f"{RESNET}, table 2 (ten crops)")
+cifar = partial(
+    ModelEntry, native_size=32, minimum_size=8, preprocessing="torch", classes=10, year=2015, paper=RESNET
+)
+# For ResNet-110 the best of five runs; their mean is 93.39.
+deep = partial(cifar, accuracy_source=f"{RESNET}, table 6")
+preact = partial(cifar, year=2016, paper=IDENTITY, accuracy_source=f"{IDENTITY}, table 3")
 
 ROWS = (
-    keras_form("resnet50", "resnet:ResNet50", parameters=25_636_712, top_1=74.9, top_5=92.1),
-    keras_form("resnet101", "resnet:ResNet101", parameters=44_707_176, top_1=76.4, top_5=92.8),
-    keras_form("resnet152", "resnet:ResNet152", parameters=60_419_944, top_1=76.6, top_5=93.1),
-    deep("plainnet20", "resnet_cifar:PlainNet20", parameters=271_098),
-    deep("plainnet56", "resnet_cifar:PlainNet56", parameters=857_082),
-    measured("resnet20", "resnet_cifar:ResNet20", parameters=271_098, top_1=91.25),
-    measured("resnet32", "resnet_cifar:ResNet32", parameters=466_426, top_1=92.49),
-    measured("resnet44", "resnet_cifar:ResNet44", parameters=661_754, top_1=92.83),
-    measured("resnet56", "resnet_cifar:ResNet56", parameters=857_082, top_1=93.03),
-    measured("resnet110", "resnet_cifar:ResNet110", parameters=1_736_058, top_1=93.57),
-    measured("resnet1202", "resnet_cifar:ResNet1202", parameters=19_512_042, top_1=92.07),
+    plain("plainnet18", "resnet:PlainNet18", parameters=11_523_496, top_1=72.06),
+    plain("plainnet34", "resnet:PlainNet34", parameters=21_639_080, top_1=71.46),
+    torchvision("resnet18", "resnet:ResNet18", parameters=11_699_112, top_1=69.758, top_5=89.078),
+    torchvision("resnet34", "resnet:ResNet34", parameters=21_814_696, top_1=73.314, top_5=91.420),
+    keras_v1("resnet50", "resnet:ResNet50", parameters=25_636_712, top_1=74.9, top_5=92.1),
+    keras_v1("resnet101", "resnet:ResNet101", parameters=44_707_176, top_1=76.4, top_5=92.8),
+    keras_v1("resnet152", "resnet:ResNet152", parameters=60_419_944, top_1=76.6, top_5=93.1),
+    v1_5("resnet50_v1_5", "resnet:ResNet50", parameters=25_610_152, top_1=76.130, top_5=92.862),
+    v1_5("resnet101_v1_5", "resnet:ResNet101", parameters=44_654_504, top_1=77.374, top_5=93.546),
+    v1_5("resnet152_v1_5", "resnet:ResNet152", parameters=60_344_232, top_1=78.312, top_5=94.046),
+    torchvision(
+        "resnext50",
+        "resnet:ResNeXt50",
+        parameters=25_097_128,
+        year=2016,
+        paper=RESNEXT,
+        top_1=77.618,
+        top_5=93.698,
+    ),
+    torchvision(
+        "wide_resnet50",
+        "resnet:WideResNet50",
+        parameters=68_951_464,
+        year=2016,
+        paper=WIDE,
+        top_1=78.468,
+        top_5=94.086,
+    ),
+    keras_v2("resnet50_v2", "resnet_v2:ResNet50V2", parameters=25_613_800, top_1=76.0, top_5=93.0),
+    keras_v2("resnet101_v2", "resnet_v2:ResNet101V2", parameters=44_675_560, top_1=77.2, top_5=93.8),
+    keras_v2("resnet152_v2", "resnet_v2:ResNet152V2", parameters=60_380_648, top_1=78.0, top_5=94.2),
+    imagenet("preact_resnet18", "resnet_v2:PreActResNet18", parameters=11_695_528, year=2016, paper=IDENTITY),
+    imagenet("preact_resnet34", "resnet_v2:PreActResNet34", parameters=21_811_112, year=2016, paper=IDENTITY),
+    cifar("plainnet20", "resnet_cifar:PlainNet20", parameters=271_098),
+    cifar("plainnet56", "resnet_cifar:PlainNet56", parameters=857_082),
+    deep("resnet20", "resnet_cifar:ResNet20", parameters=271_098, top_1=91.25),
+    deep("resnet32", "resnet_cifar:ResNet32", parameters=466_426, top_1=92.49),
+    deep("resnet44", "resnet_cifar:ResNet44", parameters=661_754, top_1=92.83),
+    deep("resnet56", "resnet_cifar:ResNet56", parameters=857_082, top_1=93.03),
+    deep("resnet110", "resnet_cifar:ResNet110", parameters=1_736_058, top_1=93.57),
+    deep("resnet1202", "resnet_cifar:ResNet1202", parameters=19_510_906, top_1=92.07),
+    preact("preact_resnet110", "resnet_cifar:PreActResNet110", parameters=1_736_058, top_1=93.63),
+    preact("preact_resnet164", "resnet_cifar:PreActResNet164", parameters=1_727_482, top_1=94.54),
+    preact("preact_resnet1001", "resnet_cifar:PreActResNet1001", parameters=10_476_922, top_1=95.08),
+    cifar(
+        "wide_resnet28",
+        "resnet_cifar:WideResNet28",
+        parameters=36_497_146,
+        year=2016,
+        paper=WIDE,
+        top_1=96.00,
+        accuracy_source=f"{WIDE}, version 4, table 4, and github.com/szagoruyko/wide-residual-networks",
+    ),
 )
