@@ -62,10 +62,10 @@ def line_chart(
         x, y = frame.at(best[1], series[best[0]][best[1] - 1])
         drawn.append(tag("circle", cx=x, cy=y, r=4, class_=f"dot s{best[0]}"))
     show = percent_label if as_percent else number_label
-    return _svg(
+    return svg(
         title,
-        _y_axis(frame, ticks, show),
-        _x_axis(frame, whole_ticks(steps), str, x_label),
+        y_axis(frame, ticks, show),
+        x_axis(frame, whole_ticks(steps), str, x_label),
         [_mark(frame, step, label) for step, label in marks],
         drawn,
     )
@@ -79,10 +79,10 @@ def reliability_diagram(title: str, bins: Sequence[ReliabilityBin]) -> Markup:
     ticks = [0, 0.25, 0.5, 0.75, 1.0]
     (x1, y1), (x2, y2) = frame.at(0, 0), frame.at(1, 1)
     diagonal = tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_="mark")
-    return _svg(
+    return svg(
         title,
-        _y_axis(frame, ticks, percent_label),
-        _x_axis(frame, ticks, percent_label, "How sure the model was"),
+        y_axis(frame, ticks, percent_label),
+        x_axis(frame, ticks, percent_label, "How sure the model was"),
         drawn,
         diagonal,
         height=frame.height,
@@ -140,7 +140,8 @@ def _mark(frame: Frame, step: int, label: str) -> list[Markup]:
     ]
 
 
-def _y_axis(frame: Frame, ticks: Sequence[float], show) -> list[Markup]:
+def y_axis(frame: Frame, ticks: Sequence[float], show) -> list[Markup]:
+    """Draw a grid line and a number at each tick; `show(value)` writes the number."""
     drawn = []
     for value in ticks:
         y = frame.at(frame.x[0], value)[1]
@@ -149,7 +150,8 @@ def _y_axis(frame: Frame, ticks: Sequence[float], show) -> list[Markup]:
     return drawn
 
 
-def _x_axis(frame: Frame, ticks: Sequence[float], show, label: str) -> list[Markup]:
+def x_axis(frame: Frame, ticks: Sequence[float], show, label: str) -> list[Markup]:
+    """Draw the axis below with a number at each tick, and what it counts."""
     floor = frame.height - BOTTOM
     drawn = [tag("line", x1=LEFT, x2=frame.width - RIGHT, y1=floor, y2=floor, class_="axis")]
     for value in ticks:
@@ -159,7 +161,8 @@ def _x_axis(frame: Frame, ticks: Sequence[float], show, label: str) -> list[Mark
     return [*drawn, tag("text", label, x=middle, y=frame.height - 4, text_anchor="middle")]
 
 
-def _svg(title: str, *body, width: int = WIDTH, height: int = HEIGHT) -> Markup:
+def svg(title: str, *body, width: int = WIDTH, height: int = HEIGHT) -> Markup:
+    """Return a drawing with its title for screen readers."""
     return tag("svg", tag("title", title), *body, viewBox=f"0 0 {width} {height}", role="img")
 
 

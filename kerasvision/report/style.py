@@ -99,8 +99,12 @@ CSS = """
 .kv svg .mark{stroke:var(--soft);stroke-width:1;stroke-dasharray:2 3;fill:none}
 .kv svg .line{fill:none;stroke:var(--accent);stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
 .kv svg .line.s1{stroke:var(--second);stroke-dasharray:6 3}
+.kv svg .line.s2{stroke:var(--third);stroke-dasharray:2 4}
 .kv svg .dot{fill:var(--accent)}
 .kv svg .dot.s1{fill:var(--second)}
+.kv svg .dot.s2{fill:var(--third)}
+.kv svg .dot.faint{opacity:.35}
+.kv svg .band{fill:rgb(var(--accent-rgb) / .18)}
 .kv svg .bar{fill:rgb(var(--accent-rgb) / .55)}
 .kv svg .bar.gap{fill:rgb(var(--bad-rgb) / .38)}
 .kv svg .bar.quiet{fill:var(--line)}
