@@ -7,10 +7,12 @@ __getattr__, __dir__, __all__ = attach(
     names={
         "DegradationStudy": "degradation_study",
         "ExportedClassifier": "exported",
+        "LesionStudy": "lesions",
         "Prediction": "predicting",
         "Run": "run",
         "degradation": "degradation_problem",
         "demo": "digits_demo",
+        "lesion_study": "lesions",
         "open_exported": "exported",
         "train_classifier": "transfer_learning",
     },

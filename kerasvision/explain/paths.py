@@ -14,7 +14,7 @@ import numpy as np
 
 from kerasvision.explain.grad_cam import call_without_squashing
 from kerasvision.explain.lesion import flattened, residual_modules
-from kerasvision.explain.residual import Dominators, Located, locate_residual, needed
+from kerasvision.explain.residual import Located, follow_each_other, locate_residual, needed
 from kerasvision.models import graph
 from kerasvision.models.folding import fold_batchnorm
 from kerasvision.progress import bar
@@ -196,7 +196,11 @@ def gradient_norms(model: keras.Model) -> Callable:
 
     folded = fold_batchnorm(flattened(model))
     located = locate_residual(folded)
-    _check_chain(folded, located)
+    if not follow_each_other(folded, located):
+        raise ValueError(
+            f"`model` {model.name!r} has ways around some of its modules, so its paths cannot be counted. "
+            "Path lengths need modules that follow each other."
+        )
     place = {id(module.nodes[-1]): i for i, module in enumerate(located)}
     stem = needed(graph.nodes(folded), {id(located[0].fork)}, {})
     start, image, output = located[0].fork, folded.inputs[0], folded.outputs[0]
@@ -272,17 +276,6 @@ def _shortest_range(shares: np.ndarray, held: float) -> tuple[int, int]:
             first = int(inside.argmax())
             return first, first + size - 1
     return 0, len(shares) - 1
-
-
-def _check_chain(model: keras.Model, located: list[Located]) -> None:
-    dominators = Dominators(model)
-    ends = [*(module.fork for module in located[1:]), model.outputs[0]]
-    for module, after in zip(located, ends, strict=True):
-        if dominators.common(id(module.result), id(after)) != id(module.result):
-            raise ValueError(
-                f"`model` {model.name!r} has a way around its module {module.name!r}, so its paths cannot be "
-                "counted. Path lengths need modules that follow each other."
-            )
 
 
 def _checked(images, labels, lengths, count: int, samples: int) -> tuple[np.ndarray, np.ndarray]:

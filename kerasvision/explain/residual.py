@@ -7,6 +7,7 @@ Inception-ResNet, inverted residuals and a user's own networks are all found in 
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Literal
@@ -128,6 +129,16 @@ def needed(nodes: list, wanted: set[int], bypass: dict[int, int]) -> list:
 def hand_on(args, position: int):
     """Return one of the tensors that an operation was to be called with."""
     return keras.tree.flatten(args)[position]
+
+
+def follow_each_other(model: keras.Model, located: Sequence[Located]) -> bool:
+    """Tell whether every way from the first module to the output passes the results of all of them."""
+    dominators = Dominators(model)
+    ends = [*(module.fork for module in located[1:]), model.outputs[0]]
+    return all(
+        dominators.common(id(module.result), id(after)) == id(module.result)
+        for module, after in zip(located, ends, strict=True)
+    )
 
 
 class Dominators:

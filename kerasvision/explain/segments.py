@@ -13,7 +13,7 @@ import numpy as np
 from keras import layers
 
 from kerasvision.explain.lesion import check_names, flattened, removable
-from kerasvision.explain.residual import Located, hand_on, needed
+from kerasvision.explain.residual import Located, follow_each_other, hand_on, needed
 from kerasvision.models import graph
 from kerasvision.models.folding import fold_batchnorm
 
@@ -106,6 +106,11 @@ class Segments:
         self.located = tuple(removable(self.model))
         self.pieces = _cut(self.model, dict(zip(self.names, self.located, strict=True)))
         self.piece_of = {name: i for i, piece in enumerate(self.pieces) for name in piece.modules}
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether the modules follow each other, with no way around any of them."""
+        return follow_each_other(self.model, self.located)
 
     @property
     def whole(self) -> Form:
