@@ -8,10 +8,11 @@ from keras import layers
 
 from kerasvision.models import graph
 from kerasvision.models.building import POOLING, check_backend, check_size
-from kerasvision.models.loading import load_weights
+from kerasvision.models.loading import load_source, load_weights
 from kerasvision.models.model_entry import TOP_LAYERS
 from kerasvision.models.preprocessing import MODES, preprocess
 from kerasvision.models.registry import entry
+from kerasvision.models.sources import mode_for, open_source
 
 
 def classifier(
@@ -39,7 +40,8 @@ def classifier(
         pooling: `"avg"` or `"max"`.
         dropout: fraction of features dropped in training.
         preprocessing: what your own backbone expects of pixels: `"included"` (raw RGB), `"tf"` ([-1, 1]),
-            `"zero_one"`, `"torch"` or `"caffe"`. For a network by name it is known.
+            `"zero_one"`, `"torch"` or `"caffe"`. For a network by name it is that of its
+            weights; state it for a file of torch that does not say.
         activation: of the last layer; `None` for logits.
         name: name of the model; default that of the backbone.
         **options: of the network's builder, for example `alpha=0.5`.
@@ -60,7 +62,7 @@ def classifier(
     """
     check_backend()
     _check(classes, pooling, dropout)
-    height, width = _as_size(image_size)
+    height, width = as_size(image_size)
     image = layers.Input((height, width, 3), dtype="float32", name="image")
     if isinstance(model, keras.Model):
         x, name = _own(model, image, preprocessing, weights, options), name or model.name
@@ -110,16 +112,13 @@ def head_of(model: keras.Model) -> keras.Model:
 def _named(model: str, image, preprocessing, weights, options: dict):
     """Return the feature maps of a network of the registry, built on preprocessed pixels."""
     known = entry(model)
-    if preprocessing not in (None, known.preprocessing):
-        raise ValueError(
-            f"`preprocessing` of {known.name} is {known.preprocessing!r}, as its weights expect. "
-            f"Received: {preprocessing!r}. Leave it out."
-        )
+    source = None if weights in (None, "imagenet") else open_source(weights)
+    mode = mode_for(known, source, preprocessing)
     check_size(image.shape[1:3], known.minimum_size, "image_size")
-    pixels = preprocess(image, known.preprocessing)
-    if weights is not None and weights != "imagenet":
+    pixels = preprocess(image, mode)
+    if source is not None:
         backbone = known.builder(include_top=False, input_tensor=pixels, **options)
-        load_weights(backbone, weights, ignore=known.top_layers)
+        load_source(backbone, source, ignore=known.top_layers)
     else:
         backbone = known.builder(include_top=False, input_tensor=pixels, weights=weights, **options)
     return backbone.outputs[0]
@@ -169,7 +168,12 @@ def _check(classes: int, pooling: str, dropout: float) -> None:
         raise ValueError(f"`dropout` must be at least 0 and below 1. Received: {dropout!r}.")
 
 
-def _as_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
+def as_size(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    """Return (height, width) of a side in pixels or such a pair.
+
+    Raises:
+        ValueError: it is neither.
+    """
     size = tuple(image_size) if isinstance(image_size, tuple | list) else (image_size, image_size)
     if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
         raise ValueError(

@@ -5,6 +5,7 @@ and honours `HF_HUB_OFFLINE`.
 """
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 from kerasvision.errors import WeightsError, require
@@ -31,42 +32,39 @@ def fetch(source: str) -> tuple[Path, str | Normalization | None]:
         MissingPackageError: huggingface_hub is not installed.
     """
     repository, file = _parts(source)
-    errors = require("huggingface_hub.errors", extra="hub", purpose=f"Fetching {source}")
     hub = require("huggingface_hub", extra="hub", purpose=f"Fetching {source}")
-
-    def get(name: str) -> Path | None:
-        try:
-            return Path(hub.hf_hub_download(repository, name))
-        except errors.LocalEntryNotFoundError as error:
-            if _is_absent(hub, repository, name):
-                return None
-            raise WeightsError(
-                f"{source}: {name} is not in the cache, and the hub cannot be reached "
-                f"({_first_line(error)}). Check the connection (and HF_HUB_OFFLINE), or download the file by hand and give its path."
-            ) from error
-        except errors.EntryNotFoundError:
-            return None
-        except (errors.RepositoryNotFoundError, errors.GatedRepoError) as error:
-            raise WeightsError(
-                f"{source}: there is no public repository {repository!r} on the hub, or it needs a login. "
-                "Check the name; for private and gated ones run `hf auth login`."
-            ) from error
-        except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
-            raise WeightsError(f"{source} cannot be fetched: {_first_line(error)}") from error
-
     wanted = (file,) if file else FILES
-    path = next((found for found in map(get, wanted) if found is not None), None)
+    path = next((path for name in wanted if (path := _get(hub, source, repository, name))), None)
     if path is None:
         raise WeightsError(
-            f"{source}: the repository has no {' and no '.join(wanted)}. Name the file: "
-            f"{SCHEME}{repository}/FILE."
+            f"{source}: the repository has no {' and no '.join(wanted)}; or there is no connection, and the "
+            f"cache has none (HF_HOME, HF_HUB_OFFLINE). Name the file: {SCHEME}{repository}/FILE."
         )
-    notes = (get(name) for name in CONFIGS)
+    folder = f"{file.rpartition('/')[0]}/" if file and "/" in file else ""
+    notes = (_get(hub, source, repository, folder + name) for name in CONFIGS)
     return path, next((mode for note in notes if note and (mode := _noted(note)) is not None), None)
+
+
+def _get(hub, source: str, repository: str, name: str) -> Path | None:
+    """Return a file of a repository; `None` if it has none of this name, or the cache has not, offline."""
+    errors = import_module("huggingface_hub.errors")
+    try:
+        return Path(hub.hf_hub_download(repository, name))
+    except errors.EntryNotFoundError:  # also LocalEntryNotFoundError: not in the cache, and offline
+        return None
+    except (errors.RepositoryNotFoundError, errors.GatedRepoError) as error:
+        raise WeightsError(
+            f"{source}: there is no public repository {repository!r} on the hub, or it needs a login. "
+            "Check the name; for private and gated ones run `hf auth login`."
+        ) from error
+    except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
+        raise WeightsError(f"{source} cannot be fetched: {_first_line(error)}") from error
 
 
 def noted_beside(path: Path) -> str | Normalization | None:
     """Return the preprocessing that the configuration beside a file states, as in a copy of a repository."""
+    if path.name not in FILES:
+        return None
     notes = (path.parent / name for name in CONFIGS)
     return next((mode for note in notes if note.is_file() and (mode := _noted(note)) is not None), None)
 
@@ -79,13 +77,6 @@ def _parts(source: str) -> tuple[str, str | None]:
             f"`source` must be 'hf://owner/name' or 'hf://owner/name/file'. Received: {source!r}."
         )
     return f"{owner}/{name}", file or None
-
-
-def _is_absent(hub, repository: str, name: str) -> bool:
-    """Tell whether the cache knows that the repository has no such file, or has other files of it only."""
-    if hub.try_to_load_from_cache(repository, name) is hub.file_download._CACHED_NO_EXIST:
-        return True
-    return False
 
 
 def _first_line(error: Exception) -> str:

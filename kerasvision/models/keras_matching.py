@@ -42,7 +42,7 @@ def match_keras(model: keras.Model, path: str | os.PathLike, ignore: Sequence[st
         slots = _slots(model, stored.grouping)
         pairs, extra = _match(slots, stored.layers, set(ignore))
         problems = _problems(slots, pairs, extra)
-        if problems:
+        if any(problems):
             raise misfit(model, path, problems, _advice(pairs))
         values = [read(array) for _, layer in pairs for array in layer.arrays]
     variables = [variable for slot, _ in pairs for variable in slot.variables]
@@ -52,19 +52,22 @@ def match_keras(model: keras.Model, path: str | os.PathLike, ignore: Sequence[st
 
 
 def _advice(pairs) -> str:
-    """Say what to do; where one side has biases and the other has none, which form of a builder it is."""
-    for slot, layer in pairs:
-        if (
-            len(slot.shapes[0]) == 4
-            and slot.shapes[0] == layer.shapes[0]
-            and len(slot.shapes) != len(layer.shapes)
-        ):
-            form = "keras" if len(layer.shapes) > len(slot.shapes) else "torchvision"
-            return (
-                f"Convolutions have biases on one side only. Build the model with form={form!r}, where its "
-                "builder has that option."
-            )
-    return "Use the file of this network (same options, same number of classes)."
+    """Say what to do; where each side has arrays that the other has not, which form of a builder it is."""
+    sides = {
+        len(layer.shapes) > len(slot.shapes)
+        for slot, layer in pairs
+        if len(layer.shapes) != len(slot.shapes) and slot.shapes[0] in layer.shapes
+    }
+    form = ""
+    if len(sides) == 1:
+        # The form of keras.applications has biases beside BatchNorm (ResNet), or BatchNorm without factors
+        # (Inception), torchvision's has neither.
+        convolutions = any(
+            len(slot.shapes[0]) == 4 and len(layer.shapes) != len(slot.shapes) for slot, layer in pairs
+        )
+        name = "keras" if sides.pop() == convolutions else "torchvision"
+        form = f" Build it with form={name!r}, where the builder has it."
+    return f"Use the file of this network (same options, same number of classes).{form}"
 
 
 def _slots(model: keras.Model, grouping: str) -> list[_Slot]:
@@ -116,10 +119,10 @@ def _pair(slots: list[_Slot], stored: Sequence[StoredLayer], ignore: set[str], k
 
 
 def _fits(slots: list[_Slot], pairs, extra: Sequence[StoredLayer]) -> bool:
-    return not _problems(slots, pairs, extra)
+    return not any(_problems(slots, pairs, extra))
 
 
-def _problems(slots: list[_Slot], pairs, extra: Sequence[StoredLayer]) -> list[str]:
+def _problems(slots: list[_Slot], pairs, extra: Sequence[StoredLayer]) -> tuple[list[str], ...]:
     matched = {slot.name for slot, _ in pairs}
     missing = [f"{slot.name}: not in the file" for slot in slots if slot.name not in matched]
     different = [
@@ -127,7 +130,7 @@ def _problems(slots: list[_Slot], pairs, extra: Sequence[StoredLayer]) -> list[s
         for slot, layer in pairs
         if layer.shapes != slot.shapes
     ]
-    return different + missing + [f"{layer.name}: in the file, not in the model" for layer in extra]
+    return different, missing, [f"{layer.name}: in the file, not in the model" for layer in extra]
 
 
 def _show(shapes: list[tuple[int, ...]]) -> str:

@@ -71,25 +71,21 @@ def load_weights(
     """
     if source == "imagenet":
         return _load_imagenet(model)
-    opened = open_source(source)
-    match = match_source(model, opened, ignore)
+    return load_source(model, open_source(source), ignore=ignore)
+
+
+def load_source(model: keras.Model, opened: Source, *, ignore: Sequence[str] = ()) -> LoadedWeights:
+    """Load what `open_source` found; else as `load_weights`."""
+    if opened.torch is not None:
+        match = match_torch(model, opened.torch, ignore, opened.preprocessing)
+    else:
+        match = match_keras(model, opened.path, ignore)
     _check_values(match, opened.path)
     _check_preprocessing(model, match, opened.path)
     for variable, value in zip(match.variables, match.values, strict=True):
         variable.assign(value)
     preprocessing = match.preprocessing or (mode_in(model) or _usual(model) if opened.torch is None else None)
     return LoadedWeights(match.layers, match.ignored, preprocessing)
-
-
-def match_source(model: keras.Model, source: Source, ignore: Sequence[str]) -> Match:
-    """Find out what of an opened source goes where in a model; nothing is assigned yet.
-
-    Raises:
-        WeightsError: it does not fit.
-    """
-    if source.torch is not None:
-        return match_torch(model, source.torch, ignore, source.preprocessing)
-    return match_keras(model, source.path, ignore)
 
 
 def _check_values(match: Match, path: Path) -> None:
@@ -107,8 +103,9 @@ def _check_preprocessing(model: keras.Model, match: Match, path: Path) -> None:
     if None not in (present, match.preprocessing) and present != match.preprocessing:
         raise WeightsError(
             f"The weights in {path} expect pixels prepared as {match.preprocessing!r}, but model "
-            f"{model.name!r} prepares them as {present!r} in its layer `preprocess`. It was left unchanged. Build it with "
-            "these weights: kerasvision.models.classifier(…, weights=…) or pretrained(…, weights=…)."
+            f"{model.name!r} prepares them as {present!r} in its layer `preprocess`. It was left unchanged. "
+            "Build it with these weights: kerasvision.models.classifier(…, weights=…) or "
+            "pretrained(…, weights=…)."
         )
 
 

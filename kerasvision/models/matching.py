@@ -10,7 +10,7 @@ import numpy as np
 from kerasvision.errors import WeightsError
 from kerasvision.models.preprocessing import Normalization
 
-SHOWN = 6
+SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,24 @@ class Match:
     preprocessing: str | Normalization | None
 
 
-def misfit(model: keras.Model, path: str | os.PathLike, problems: Sequence[str], advice: str) -> WeightsError:
-    """Return the error for a file that does not fit, with the first problems and how many more there are."""
-    shown = [*problems[:SHOWN]] + ([f"… and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else [])
+def misfit(
+    model: keras.Model, path: str | os.PathLike, kinds: Sequence[Sequence[str]], advice: str
+) -> WeightsError:
+    """Return the error for a file that does not fit.
+
+    Args:
+        model: the model.
+        path: the file.
+        kinds: what is wrong, by kind: the first of each are shown, and how many more there are.
+        advice: what to do.
+    """
+    lines = []
+    for problems in kinds:
+        more = len(problems) - SHOWN
+        lines += [*problems[:SHOWN], *([f"… and {more} more like these"] if more > 0 else [])]
     return WeightsError(
         f"{os.fspath(path)} does not fit model {model.name!r}, which was left unchanged:\n  "
-        + "\n  ".join(shown)
+        + "\n  ".join(lines)
         + f"\n{advice}"
     )
 

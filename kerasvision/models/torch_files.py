@@ -1,8 +1,8 @@
 """Read the weights files of torch: what tensors they hold, of which shapes, before anything is loaded.
 
 Three formats: `.safetensors`; `.pth` as torch 1.6 and later writes it (a zip); and the one before that
-(several pickles, then the numbers). Torch is not needed, no code from a file is run (`torch_pickle`), and every
-place and size that a file states is checked against the file before anything is read.
+(several pickles, then the numbers). Torch is not needed, no code from a file is run (`torch_pickle`), and
+every place and size that a file states is checked against the file before anything is read.
 """
 
 import io
@@ -71,11 +71,13 @@ class TorchFile:
         path: the file.
         tensors: name of a parameter or buffer -> where it lies.
         metadata: what the writer noted in a `.safetensors` file.
+        left_out: what else a checkpoint holds beside the network, for example `"optimizer"`.
     """
 
     path: Path
     tensors: Mapping[str, TorchTensor]
     metadata: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
 
 class _Damage(Exception):
@@ -99,9 +101,9 @@ def open_torch(path: str | os.PathLike, kind: Format) -> TorchFile:
     with _explained(path), open(path, "rb") as file:
         if kind == "safetensors":
             tensors, metadata = _safetensors(file)
-        else:
-            tensors, metadata = _torch_zip(file) if kind == "torch zip" else _torch_legacy(file), {}
-        return TorchFile(path, _bare_names(tensors), metadata)
+            return TorchFile(path, _bare_names(tensors), metadata)
+        tensors, left_out = (_torch_zip if kind == "torch zip" else _torch_legacy)(file)
+        return TorchFile(path, _bare_names(tensors), left_out=left_out)
 
 
 def read(file: TorchFile, name: str) -> np.ndarray:
@@ -203,7 +205,7 @@ def _check_no_overlap(spans: Mapping[str, tuple]) -> None:
 # .pth since torch 1.6: a zip, not compressed, with a pickle and one file a storage
 
 
-def _torch_zip(file: BinaryIO) -> dict[str, TorchTensor]:
+def _torch_zip(file: BinaryIO) -> tuple[dict[str, TorchTensor], tuple[str, ...]]:
     with zipfile.ZipFile(file) as archive:
         infos = {info.filename: info for info in archive.infolist()}
         (main, *_) = [name for name in infos if name.endswith("/data.pkl")]
@@ -216,16 +218,18 @@ def _torch_zip(file: BinaryIO) -> dict[str, TorchTensor]:
             raise _Damage(f"its record {damaged} is damaged")
         root = main.removesuffix("data.pkl")
         order = archive.read(f"{root}byteorder") if f"{root}byteorder" in infos else b"little"
-        state = _state(torch_pickle.load(io.BytesIO(archive.read(main))))
+        loaded, _ = torch_pickle.load(io.BytesIO(archive.read(main)))
+    state, left_out = _state(loaded)
     places = {
         name: (_data_start(file, info), info.file_size)
         for name, info in infos.items()
         if name.startswith(f"{root}data/")
     }
-    return {
+    tensors = {
         name: _place(name, tensor, places.get(f"{root}data/{tensor.storage.key}"), order == b"big")
         for name, tensor in state.items()
     }
+    return tensors, left_out
 
 
 def _data_start(file: BinaryIO, info: zipfile.ZipInfo) -> int:
@@ -244,20 +248,22 @@ def _data_start(file: BinaryIO, info: zipfile.ZipInfo) -> int:
 # (five pickles); then each storage as its count and its numbers
 
 
-def _torch_legacy(file: BinaryIO) -> dict[str, TorchTensor]:
-    if torch_pickle.load(file) != LEGACY_MAGIC:
+def _torch_legacy(file: BinaryIO) -> tuple[dict[str, TorchTensor], tuple[str, ...]]:
+    if torch_pickle.load(file)[0] != LEGACY_MAGIC:
         raise _Damage("it is a pickle, but not of torch")
     torch_pickle.load(file)
-    machine = torch_pickle.load(file)
-    state = _state(torch_pickle.load(file))
-    keys = torch_pickle.load(file)
+    machine, _ = torch_pickle.load(file)
+    loaded, storages = torch_pickle.load(file)
+    state, left_out = _state(loaded)
+    keys, _ = torch_pickle.load(file)
     if not isinstance(keys, list):
         raise _Damage("it does not list its storages")
     big = isinstance(machine, dict) and machine.get("little_endian") is False
-    places = _legacy_places(
-        file, [str(key) for key in keys], {t.storage.key: t.storage for t in state.values()}
-    )
-    return {name: _place(name, tensor, places.get(tensor.storage.key), big) for name, tensor in state.items()}
+    places = _legacy_places(file, [str(key) for key in keys], storages)
+    tensors = {
+        name: _place(name, tensor, places.get(tensor.storage.key), big) for name, tensor in state.items()
+    }
+    return tensors, left_out
 
 
 def _legacy_places(
@@ -267,8 +273,7 @@ def _legacy_places(
     places, size = {}, _size(file)
     for key in keys:
         if key not in storages:
-            # Without its kind of numbers, its length is not known. Only the optimizer has such, at the end.
-            break
+            raise _Damage(f"it lists the storage {key}, which no tensor lies in")
         count = int.from_bytes(file.read(8), "little", signed=True)
         length = count * _bytes(storages[key].dtype)
         if count < 0 or file.tell() + length > size:
@@ -281,10 +286,11 @@ def _legacy_places(
 # What both kinds of .pth share
 
 
-def _state(loaded) -> dict[str, PickledTensor]:
-    """Return the network's tensors, out of the dictionary that they may be wrapped in."""
+def _state(loaded) -> tuple[dict[str, PickledTensor], tuple[str, ...]]:
+    """Return the network's tensors, out of the dictionary they may be wrapped in, and what else is there."""
     if not isinstance(loaded, dict):
         raise _Damage(f"it holds a {type(loaded).__name__}, not a dictionary of tensors")
+    left_out = []
     if not any(isinstance(value, PickledTensor) for value in loaded.values()) or "state_dict" in loaded:
         found = [key for key in WRAPPERS if isinstance(loaded.get(key), dict)]
         if len(found) != 1:
@@ -292,8 +298,10 @@ def _state(loaded) -> dict[str, PickledTensor]:
                 f"it holds {', '.join(map(str, loaded)) or 'nothing'}; which of it is the network "
                 f"is not clear (looked for one of {', '.join(WRAPPERS)})"
             )
+        left_out = [str(key) for key in loaded if key != found[0]]
         loaded = loaded[found[0]]
-    return {str(name): value for name, value in loaded.items() if isinstance(value, PickledTensor)}
+    tensors = {str(name): value for name, value in loaded.items() if isinstance(value, PickledTensor)}
+    return tensors, (*left_out, *(str(name) for name in loaded if str(name) not in tensors))
 
 
 def _place(name: str, tensor: PickledTensor, place: tuple[int, int] | None, big: bool) -> TorchTensor:

@@ -42,6 +42,7 @@ class _Fit:
     """How a family's names fit a model and a file."""
 
     family: Family
+    modules: Mapping[str, str | None]
     wanted: Sequence[_Wanted]
     ignored: Sequence[str]
     missing: Sequence[str]
@@ -49,15 +50,15 @@ class _Fit:
     different: Sequence[str]
 
     @property
-    def problems(self) -> list[str]:
-        return [*self.different, *self.missing, *self.extra]
+    def problems(self) -> tuple[Sequence[str], ...]:
+        return self.different, self.missing, self.extra
 
 
 def match_torch(
     model: keras.Model,
     file: TorchFile,
     ignore: Sequence[str],
-    normalization: str | Normalization | None = None,
+    preprocessing: str | Normalization | None = None,
 ) -> Match:
     """Find the tensor of every weight.
 
@@ -65,7 +66,7 @@ def match_torch(
         model: built, flat functional model.
         file: the file.
         ignore: names of layers, or of torch modules, that the file may have and the model need not.
-        normalization: what is known from elsewhere of the preprocessing that the weights expect.
+        preprocessing: what is known of what the weights expect.
 
     Raises:
         WeightsError: the file is not of this network, or the network is not made as torch makes it; lists
@@ -75,44 +76,55 @@ def match_torch(
         name: tensor.shape for name, tensor in file.tensors.items() if name.rsplit(".", 1)[-1] != COUNTER
     }
     fit = _best_fit(model, shapes, ignore, file.path)
-    wrong = _construction(model, fit.family)
+    wrong = _construction(model, fit, shapes)
     if wrong and len(fit.extra) + len(fit.different) <= len(shapes) / 2:
-        advice = f"Build it as torch does: with {fit.family.form}, where its builder has that option."
-        raise misfit(model, file.path, wrong, advice)
-    if fit.problems:
+        raise misfit(model, file.path, [wrong], fit.family.advice)
+    if any(fit.problems):
         raise misfit(model, file.path, fit.problems, _advice(fit, shapes))
     odd = [name for name in (item.tensor for item in fit.wanted) if not file.tensors[name].is_float]
     if odd:
-        raise misfit(
-            model, file.path, [f"{name}: {file.tensors[name].dtype}" for name in odd], "Weights are floats."
-        )
+        kinds = [f"{name}: {file.tensors[name].dtype}" for name in odd]
+        raise misfit(model, file.path, [kinds], "Weights are floats; quantized files are not loaded.")
     values = [item.convert(read(file, item.tensor)) for item in fit.wanted]
     return Match(
         tuple(dict.fromkeys(item.layer for item in fit.wanted)),
         [item.variable for item in fit.wanted],
         values,
-        tuple(fit.ignored),
-        normalization or preprocessing_of(file),
+        (*fit.ignored, *file.left_out),
+        preprocessing,
     )
 
 
-def preprocessing_of(file: TorchFile) -> str | Normalization | None:
-    """Return what the weights of a file expect of pixels: as it says, or else as its family does.
+def stated_preprocessing(file: TorchFile) -> str | Normalization | None:
+    """Return what the metadata of a file say that its weights expect of pixels.
 
     Raises:
         WeightsError: it names numbers that cannot be.
     """
     numbers = [file.metadata.get(key) for key in ("normalize_mean", "normalize_std")]
-    if all(numbers):
-        try:
-            return mode_of(*([float(part) for part in text.strip("[]() ").split(",")] for text in numbers))
-        except ValueError as error:
-            raise WeightsError(
-                f"{file.path} states {error} for its pixels, which cannot be. Correct its metadata."
-            ) from None
+    if not all(numbers):
+        return None
+    try:
+        return mode_of(*([float(part) for part in text.strip("[]() ").split(",")] for text in numbers))
+    except ValueError as error:
+        raise WeightsError(
+            f"{file.path} states {error} for its pixels, which cannot be. Correct its metadata."
+        ) from None
+
+
+def usual_preprocessing(file: TorchFile) -> str | None:
+    """Return what the public files of a file's family expect of pixels; `None` where that differs."""
     shapes = {name: tensor.shape for name, tensor in file.tensors.items()}
     family = family_of(shapes)
     return family.preprocessing(shapes) if family else None
+
+
+def classes_in(file: TorchFile, top: str) -> int | None:
+    """Return the number of classes of the top in a file, by the name of our layer; `None` without a top."""
+    shapes = {name: tensor.shape for name, tensor in file.tensors.items()}
+    own = family_of(shapes)
+    modules = [family.modules([top])[top] for family in ((own,) if own else RULES)]
+    return next((shapes[f"{m}.weight"][0] for m in modules if shapes.get(f"{m}.weight")), None)
 
 
 def family_of(shapes: Mapping[str, tuple]) -> Family | None:
@@ -133,12 +145,15 @@ def _best_fit(model: keras.Model, shapes: Mapping[str, tuple], ignore: Sequence[
         if all(modules[layer.name] for layer in owners):
             fits.append(_fit(model, owners, family, modules, shapes, ignore))
     if not fits:
+        family = family_of(shapes)
+        hint = f" The file is of the family {family.name}. {family.advice}" if family else ""
         raise WeightsError(
             f"{path} is a file of torch, and no rule is known from the layers of model {model.name!r} "
             f"({', '.join(layer.name for layer in owners[:3])}, …) to torch's names. Rules are there for the "
-            f"builders of kerasvision.models of these families: {', '.join(family.name for family in RULES)}."
+            "builders of kerasvision.models of these families: "
+            f"{', '.join(known.name for known in RULES)}.{hint}"
         )
-    return min(fits, key=lambda fit: len(fit.problems))
+    return min(fits, key=lambda fit: sum(map(len, fit.problems)))
 
 
 def _fit(model, owners, family: Family, modules, shapes: Mapping[str, tuple], ignore: Sequence[str]) -> _Fit:
@@ -164,7 +179,7 @@ def _fit(model, owners, family: Family, modules, shapes: Mapping[str, tuple], ig
     left_out |= {head for head in family.auxiliary if not any(_inside(module, head) for module in taken)}
     ignored = [name for name in unused if any(_inside(name, module) for module in left_out)]
     extra = [f"{name}: in the file, not in the model" for name in unused if name not in ignored]
-    return _Fit(family, wanted, ignored, [*unknown, *missing], extra, different)
+    return _Fit(family, modules, wanted, ignored, [*unknown, *missing], extra, different)
 
 
 def _inside(name: str, module: str) -> bool:
@@ -250,20 +265,26 @@ def _flattened(model: keras.Model) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _construction(model: keras.Model, family: Family) -> list[str]:
-    """Return where a model would take the weights and answer otherwise than torch does."""
+def _construction(model: keras.Model, fit: _Fit, shapes: Mapping[str, tuple]) -> list[str]:
+    """Return where a model is made otherwise than torch makes it, and would answer wrongly.
+
+    Names are those of the family, so what follows from them can be looked up in the graph.
+    """
     kinds = {node.operation.name: node.operation for node in graph.nodes(model)}
-    problems = []
+    epsilon, problems = fit.family.epsilon, []
     for name, layer in kinds.items():
-        if isinstance(layer, layers.BatchNormalization) and abs(layer.epsilon - family.epsilon) > 1e-9:
-            problems.append(f"{name}: epsilon {layer.epsilon:g}, the weights expect {family.epsilon:g}")
+        if isinstance(layer, layers.BatchNormalization):
+            if abs(layer.epsilon - epsilon) > 1e-9:
+                problems.append(f"{name}: epsilon {layer.epsilon:g}, the weights expect {epsilon:g}")
+            if not layer.scale and f"{fit.modules[name]}.weight" in shapes:
+                problems.append(f"{name}: has no factors (gamma), the file has")
         if not isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
             continue
-        strided = max(layer.strides) > 1
-        if strided and max(layer.kernel_size) > 1 and layer.padding == "same":
-            problems.append(
-                f"{name}: stride {max(layer.strides)} with padding 'same', torch pads both sides alike"
-            )
+        if layer.use_bias and f"{fit.modules[name]}.bias" not in shapes:
+            problems.append(f"{name}: has biases, the file has none")
+        strided, size = max(layer.strides) > 1, max(layer.kernel_size)
+        if strided and size > 1 and layer.padding == "same":
+            problems.append(f"{name}: has a stride and padding 'same', torch pads both sides alike")
         if strided and name.endswith("_1_conv") and f"{name[:-6]}3_conv" in kinds:
             problems.append(f"{name}: has the stride, which torch has on {name[:-6]}2_conv")
     return problems
@@ -278,4 +299,7 @@ def _advice(fit: _Fit, shapes: Mapping[str, tuple]) -> str:
             "Only the top differs: build the model with the classes of the file, or use "
             "kerasvision.models.classifier."
         )
-    return "Use the file of this network (same depth, same options, same number of classes)."
+    return (
+        "Use the file of this network (same depth, same options, same number of classes). "
+        f"{fit.family.advice}"
+    )

@@ -27,12 +27,12 @@ class Family:
     Attributes:
         name: for messages.
         modules: names of layers with weights, in order -> layer to torch module, or to `None`.
-        sign: a tensor that its files, and those of no other family, have.
+        sign: a tensor that its files have, and those of no family after it in `RULES`.
         epsilon: of BatchNorm, where its files expect it.
         preprocessing: mode that its public files expect, if they do not say themselves; `None` where they
             differ.
         auxiliary: first parts of names of heads that only training needs.
-        form: what the builder needs to make the network of these files, for messages.
+        advice: how a builder makes the network of these files, for messages.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Family:
     epsilon: float = 1e-5
     preprocessing: Callable[[Shapes], str | None] = lambda shapes: "torch"
     auxiliary: tuple[str, ...] = ()
-    form: str = "form='torchvision'"
+    advice: str = "Torch's is built with form='torchvision', where the builder has that option."
 
 
 _BLOCK = re.compile(r"conv(\d+)_block(\d+)_(\d)_(conv|bn)")
@@ -181,6 +181,15 @@ def _minus_one_to_one(shapes: Shapes) -> str:
 
 
 RULES: tuple[Family, ...] = (
+    # github.com/akamaster/pytorch_resnet_cifar10, github.com/kuangliu/pytorch-cifar; before
+    # "resnet", whose sign its files have too
+    Family(
+        "resnet for CIFAR",
+        each(_residual("shortcut", "linear")),
+        "linear.weight",
+        preprocessing=_unknown,
+        advice="Build it with the `shortcut` and the `batch_norm` of the file.",
+    ),
     # torchvision and timm: ResNet, ResNeXt, Wide ResNet; and networks for CIFAR that follow their names
     Family(
         "resnet",
@@ -188,25 +197,26 @@ RULES: tuple[Family, ...] = (
         "layer1.0.conv1.weight",
         preprocessing=_stem_of_imagenet,
     ),
-    # github.com/akamaster/pytorch_resnet_cifar10, github.com/kuangliu/pytorch-cifar
-    Family(
-        "resnet for CIFAR", each(_residual("shortcut", "linear")), "linear.weight", preprocessing=_unknown
-    ),
     Family(
         "resnet of transformers", each(_transformers_resnet), "resnet.embedder.embedder.convolution.weight"
     ),
-    Family("alexnet", each(_ALEXNET.get), "classifier.4.weight"),
+    Family(
+        "alexnet",
+        each(_ALEXNET.get),
+        "classifier.4.weight",
+        advice="Torch's is built with form='single'.",
+    ),
     Family(
         "vgg",
         _vgg({"fc1": "classifier.0", "fc2": "classifier.3", "predictions": "classifier.6"}),
         "classifier.3.weight",
-        form="the same `batch_norm`",
+        advice="Build it with the `batch_norm` of the file.",
     ),
     Family(
         "vgg of timm",
         _vgg({"fc1": "pre_logits.fc1", "fc2": "pre_logits.fc2", "predictions": "head.fc"}),
         "pre_logits.fc1.weight",
-        form="the same `batch_norm`",
+        advice="Build it with the `batch_norm` of the file.",
     ),
     Family(
         "googlenet",
@@ -215,7 +225,7 @@ RULES: tuple[Family, ...] = (
         epsilon=1e-3,
         preprocessing=_minus_one_to_one,
         auxiliary=("aux1", "aux2"),
-        form="batch_norm=True",
+        advice="Torch's is built with batch_norm=True.",
     ),
     Family(
         "inception_v3",

@@ -74,11 +74,12 @@ class _Name:
     text: str
 
 
-def load(file: BinaryIO) -> object:
+def load(file: BinaryIO) -> tuple[object, dict[str, Storage]]:
     """Read one pickle from where a file stands, and leave the file standing after it.
 
     Returns:
-        Containers (`dict`, `list`, `tuple`), numbers, text, `PickledTensor`s.
+        Containers (`dict`, `list`, `tuple`), numbers, text, `PickledTensor`s; and by their keys all storages
+        that were mentioned.
 
     Raises:
         UnreadablePickleError: it is damaged, or holds something else.
@@ -87,7 +88,7 @@ def load(file: BinaryIO) -> object:
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(_Bounded(file))):
             if opcode.name == "STOP":
-                return machine.stack.pop()
+                return machine.stack.pop(), machine.storages
             if count > MOST_INSTRUCTIONS:
                 raise UnreadablePickleError("it has more instructions than any list of weights needs")
             machine.run(opcode.name, argument)
@@ -119,6 +120,7 @@ class _Machine:
         self.stack: list = []
         self.marks: list[int] = []
         self.memo: dict[int, object] = {}
+        self.storages: dict[str, Storage] = {}
 
     def run(self, name: str, argument) -> None:
         if name in _LITERALS:
@@ -184,7 +186,9 @@ class _Machine:
 
     def refer(self) -> None:
         (identity,) = self.take(1)
-        self.stack.append(_storage(identity))
+        storage = _storage(identity)
+        self.storages[storage.key] = storage
+        self.stack.append(storage)
 
 
 def _key(key):
