@@ -204,6 +204,8 @@ def open_classifier(model_or_run) -> OpenedClassifier:
 
     from kerasvision.recipes.run import Run
 
+    if isinstance(model_or_run, OpenedClassifier):
+        return model_or_run
     if isinstance(model_or_run, keras.Model):
         return OpenedClassifier(model_or_run)
     if isinstance(model_or_run, str | os.PathLike) and Path(model_or_run).is_dir():
@@ -334,10 +336,15 @@ def _as_data(data, opened: OpenedClassifier):
     settings = {"validation_fraction": 0.0, "cache": False}
     if opened.preprocessing is not None:
         return image_folder(data, **settings, **opened.preprocessing.to_dict())
-    return image_folder(data, **settings, image_size=_model_size(opened.model))
+    return image_folder(data, **settings, image_size=model_size(opened.model))
 
 
-def _model_size(model) -> tuple[int, int]:
+def model_size(model) -> tuple[int, int]:
+    """Return the (height, width) of the images that a model takes.
+
+    Raises:
+        DataError: it takes any.
+    """
     size = tuple(model.input_shape[1:3]) if isinstance(model.input_shape, tuple) else ()
     if len(size) != 2 or None in size:
         raise DataError(

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from kerasvision import __version__
-from kerasvision.cli import checking, networks, running, shipping, showing, training
+from kerasvision.cli import checking, explaining, networks, running, shipping, showing, training
 from kerasvision.cli.output import printable
 
 EPILOG = """
@@ -38,6 +38,7 @@ app.command("evaluate")(running.evaluate)
 app.command("predict")(running.predict)
 app.command("export")(shipping.export)
 app.command("benchmark")(shipping.benchmark)
+app.add_typer(explaining.app, name="explain")
 app.command("models")(networks.models)
 
 
@@ -104,7 +105,9 @@ def _explain(error: BaseException) -> int:
         case UsageError():
             return _explain_usage(error)
         case KeyboardInterrupt() | typer.Abort():
-            _complain("Interrupted. `train` and `demo` go on where they were when called again.")
+            _complain(
+                "Interrupted. `train`, `demo` and `explain lesions` go on where they were when called again."
+            )
             return 130
         case BrokenPipeError():
             # The reader (`| head`) has gone. Python would complain once more when it flushes at exit.

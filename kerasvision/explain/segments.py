@@ -32,14 +32,14 @@ class Piece:
         nodes: in order.
         inputs, outputs: tensors that are alive at its two ends.
         modules: name -> what can be left out of it; nothing in the stem, in the tail, and between modules.
-        compiled: names of the modules left out -> function on its input tensors.
+        compiled: modules left out and shapes of the input tensors -> function on these.
     """
 
     nodes: list
     inputs: list
     outputs: list
     modules: dict[str, Located]
-    compiled: dict[frozenset, Callable] = field(default_factory=dict)
+    compiled: dict[tuple, Callable] = field(default_factory=dict)
 
     @property
     def movable(self) -> bool:
@@ -51,11 +51,12 @@ class Piece:
 
     def run(self, tensors: list, missing: frozenset) -> list:
         """Return the tensors at its end, some of its modules left out."""
-        if missing not in self.compiled:
-            self.compiled[missing] = self._compile(missing)
-        return self.compiled[missing](*tensors)
+        key = (missing, *(tuple(tensor.shape) for tensor in tensors))
+        if key not in self.compiled:
+            self.compiled[key] = self._compile(tensors, missing)
+        return self.compiled[key](*tensors)
 
-    def _compile(self, missing: frozenset) -> Callable:
+    def _compile(self, tensors: list, missing: frozenset) -> Callable:
         import tensorflow as tf
 
         bypass = {key: i for name in missing for key, i in self.modules[name].bypass.items()}
@@ -66,14 +67,15 @@ class Piece:
                 return hand_on(args, bypass[id(node)])
             return graph.infer(operation, args, kwargs, node)
 
-        def function(*tensors):
+        def function(*given):
             # The branch that a bypassed addition would have added is not computed: it stands there as None.
             known = {id(tensor): None for node in chosen for tensor in node.input_tensors}
-            known.update(zip(map(id, self.inputs), tensors, strict=True))
+            known.update(zip(map(id, self.inputs), given, strict=True))
             found = graph.run(chosen, known, call)
             return [found[id(tensor)] for tensor in self.outputs]
 
-        return tf.function(function, autograph=False)
+        specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors]
+        return tf.function(function, autograph=False).get_concrete_function(*specs)
 
 
 class Segments:
