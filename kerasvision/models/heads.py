@@ -7,6 +7,7 @@ import keras
 from keras import layers
 
 from kerasvision.models import graph
+from kerasvision.models.backbones import Head, backbone_of, whole_head
 from kerasvision.models.building import POOLING, check_backend, check_size
 from kerasvision.models.loading import load_source, load_weights
 from kerasvision.models.model_entry import TOP_LAYERS
@@ -31,13 +32,15 @@ def classifier(
     """Build a classifier of raw RGB images on one flat graph.
 
     Args:
-        model: a name of `list_models("classify")`, or your own functional backbone without a head; that is
-            copied with its weights, not changed.
+        model: a name of `list_models("classify")`, your own functional backbone without a head, or a whole
+            classifier of this package (its input is `image`), for example a pruned one, to train it further:
+            its preprocessing is kept, and its head where it has as many classes. Models are copied with
+            their weights, not changed.
         classes: number of classes.
         image_size: side in pixels, or (height, width).
         weights: of the backbone: `None` (random, or those your own backbone has), `"imagenet"`, or a file. A
             file of a whole classifier is fine: its top is left out.
-        pooling: `"avg"` or `"max"`.
+        pooling: `"avg"` or `"max"`; a whole classifier keeps its own.
         dropout: fraction of features dropped in training.
         preprocessing: what your own backbone expects of pixels: `"included"` (raw RGB), `"tf"` ([-1, 1]),
             `"zero_one"`, `"torch"` or `"caffe"`. For a network by name it is that of its
@@ -64,6 +67,9 @@ def classifier(
     _check(classes, pooling, dropout)
     height, width = as_size(image_size)
     image = layers.Input((height, width, 3), dtype="float32", name="image")
+    head = whole_head(model) if isinstance(model, keras.Model) and preprocessing is None else None
+    if head is not None:
+        model, preprocessing, pooling = backbone_of(model), "included", head.pooling
     if isinstance(model, keras.Model):
         x, name = _own(model, image, preprocessing, weights, options), name or model.name
     else:
@@ -71,7 +77,9 @@ def classifier(
     x = POOLING[pooling](name="head_pool")(x)
     x = layers.Dropout(dropout, name="head_dropout")(x)
     # float32 also under mixed precision: probabilities near 0 and 1 need it.
-    x = layers.Dense(classes, activation=activation, dtype="float32", name="predictions")(x)
+    dense = layers.Dense(classes, activation=activation, dtype="float32", name="predictions")
+    x = dense(x)
+    _keep_head(dense, head, weights)
     return keras.Model(image, x, name=name)
 
 
@@ -149,6 +157,12 @@ def _own(model: keras.Model, image, preprocessing, weights, options: dict):
         )
     _check_accepts(inputs[0].shape, image.shape)
     return graph.replay(copy, {id(inputs[0]): preprocess(image, preprocessing)})[id(outputs[0])]
+
+
+def _keep_head(dense: layers.Dense, head: Head | None, weights) -> None:
+    """Give the new head the weights of the old one, unless it has other classes or others were loaded."""
+    if head is not None and weights is None and head.dense.units == dense.units and head.dense.use_bias:
+        dense.set_weights(head.dense.get_weights())
 
 
 def _check_accepts(expected: tuple, shape: tuple) -> None:
