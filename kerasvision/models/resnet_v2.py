@@ -87,7 +87,7 @@ def download(name: str, include_top: bool) -> tuple[str, str, str]:
 def _keras(depth: int, blocks: tuple[int, ...]):
     return network(
         f"ResNet{depth}V2",
-        f"resnet{depth}v2",
+        f"resnet{depth}_v2",
         bottlenecks,
         summary=f'Build ResNet-{depth} v2 for images preprocessed in the "tf" way ([-1, 1]).',
         options={},
