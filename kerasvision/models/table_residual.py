@@ -241,7 +241,6 @@ ROWS = (
         "resnet_cifar:PreActResNet1001",
         parameters=10_476_922,
         multiply_adds=1_487_849_984,
-        multiply_adds=1_487_849_984,
         top_1=95.08,
     ),
     cifar(
