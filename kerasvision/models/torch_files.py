@@ -20,7 +20,7 @@ import numpy as np
 
 from kerasvision.errors import WeightsError
 from kerasvision.models import torch_pickle
-from kerasvision.models.torch_pickle import PickledTensor, Storage, UnreadablePickleError
+from kerasvision.models.torch_pickle import ForeignPickleError, PickledTensor, Storage, UnreadablePickleError
 from kerasvision.models.weights_format import Format
 
 # names in .safetensors -> numpy's
@@ -130,7 +130,7 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except UnreadablePickleError as error:
-        if "asks for" in str(error) or "calls" in str(error):
+        if isinstance(error, ForeignPickleError):
             advice = (
                 "Nothing of it was run. In torch, save the weights alone, best as safetensors: "
                 "safetensors.torch.save_file(model.state_dict(), 'model.safetensors')."

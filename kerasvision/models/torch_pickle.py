@@ -31,7 +31,11 @@ STORAGES = {
 
 
 class UnreadablePickleError(Exception):
-    """The pickle is damaged, or asks for something that weights do not need; the text says what."""
+    """The pickle cannot be read; the text says why."""
+
+
+class ForeignPickleError(UnreadablePickleError):
+    """The pickle is sound, but holds more than tensors and containers."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,9 @@ class _Machine:
         elif name in _INSTRUCTIONS:
             _INSTRUCTIONS[name](self, argument)
         else:
-            raise UnreadablePickleError(f"it holds the instruction {name}, which no list of weights needs")
+            raise ForeignPickleError(
+                f"it holds the instruction {name} ({argument}), which no list of weights needs"
+            )
 
     def since_mark(self) -> list:
         mark = self.marks.pop()
@@ -148,7 +154,7 @@ class _Machine:
 
     def mention(self, name: str) -> None:
         if name not in _CALLS and name not in STORAGES:
-            raise UnreadablePickleError(
+            raise ForeignPickleError(
                 f"it asks for {name}, which is neither a tensor nor a container, and would run code"
             )
         self.stack.append(_Name(name))
