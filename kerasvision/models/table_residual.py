@@ -51,6 +51,7 @@ ROWS = (
         multiply_adds=1_814_073_344,
         top_1=69.758,
         top_5=89.078,
+        weights=("hf://timm/resnet18.tv_in1k",),
     ),
     torchvision(
         "resnet34",
@@ -59,6 +60,7 @@ ROWS = (
         multiply_adds=3_663_761_408,
         top_1=73.314,
         top_5=91.420,
+        weights=("hf://timm/resnet34.tv_in1k",),
     ),
     keras_v1(
         "resnet50",
@@ -91,6 +93,7 @@ ROWS = (
         multiply_adds=4_089_184_256,
         top_1=76.130,
         top_5=92.862,
+        weights=("hf://timm/resnet50.tv_in1k",),
     ),
     v1_5(
         "resnet101_v1_5",
@@ -99,6 +102,7 @@ ROWS = (
         multiply_adds=7_801_405_440,
         top_1=77.374,
         top_5=93.546,
+        weights=("hf://timm/resnet101.tv_in1k",),
     ),
     v1_5(
         "resnet152_v1_5",
@@ -107,6 +111,7 @@ ROWS = (
         multiply_adds=11_513_626_624,
         top_1=78.312,
         top_5=94.046,
+        weights=("hf://timm/resnet152.tv_in1k",),
     ),
     torchvision(
         "resnext50",
@@ -117,6 +122,7 @@ ROWS = (
         paper=RESNEXT,
         top_1=77.618,
         top_5=93.698,
+        weights=("hf://timm/resnext50_32x4d.tv_in1k",),
     ),
     torchvision(
         "wide_resnet50",
@@ -127,6 +133,7 @@ ROWS = (
         paper=WIDE,
         top_1=78.468,
         top_5=94.086,
+        weights=("hf://timm/wide_resnet50_2.tv_in1k",),
     ),
     keras_v2(
         "resnet50_v2",
