@@ -1,4 +1,4 @@
-"""How good a classifier is, in numpy: accuracy with an interval, per class, confusion, calibration."""
+"""How good a model is, in numpy: classifiers (accuracy, calibration, confusion), detectors (AP, errors)."""
 
 from kerasvision._lazy import attach
 
@@ -6,19 +6,38 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     names={
         "ClassScores": "classification",
+        "CocoClassScores": "coco_ap",
+        "CocoScores": "coco_ap",
+        "DetectionClassScores": "detection",
+        "DetectionErrors": "detection_errors",
+        "DetectionJudgement": "detection",
+        "Detections": "detection_values",
+        "ErrorCost": "detection_errors",
         "Judgement": "classification",
+        "Matches": "detection_matching",
+        "OperatingPoint": "detection_curves",
+        "PrecisionRecallCurve": "detection_curves",
         "ReliabilityBin": "calibration",
+        "VocScores": "voc_ap",
         "accuracy": "classification",
         "accuracy_interval": "intervals",
         "apply_temperature": "calibration",
         "bootstrap_interval": "intervals",
+        "box_confusion_matrix": "detection_confusion",
+        "coco_average_precision": "coco_ap",
         "confusion_matrix": "classification",
+        "error_costs": "detection_errors",
         "expected_calibration_error": "calibration",
         "fit_temperature": "calibration",
         "judge": "classification",
+        "judge_detections": "detection",
+        "match_detections": "detection_matching",
+        "pairwise_iou": "box_geometry",
         "per_class": "classification",
         "reliability": "calibration",
         "top_k_accuracy": "classification",
+        "voc_average_precision": "voc_ap",
+        "worst_images": "detection_confusion",
         "worst_mistakes": "classification",
     },
 )

@@ -1,0 +1,194 @@
+"""Precision against recall, the best threshold of a class, and how far AP may be from the truth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kerasvision.errors import KerasvisionError
+from kerasvision.metrics.detection_matching import Matches
+
+RECALLS = np.linspace(0, 1, 101)  # COCO's
+CELLS_AT_ONCE = 2_000_000
+
+
+@dataclass(frozen=True)
+class PrecisionRecallCurve:
+    """Precision of one class at recall 0.00, 0.01, … 1.00, as COCO interpolates it.
+
+    Attributes:
+        precision: (101,) the highest precision at this recall or a higher one; 0 where it is not reached.
+        scores: (101,) the score down to which detections must count to reach this recall; None where it is
+            not reached.
+    """
+
+    precision: tuple[float, ...]
+    scores: tuple[float | None, ...]
+
+    @property
+    def average_precision(self) -> float:
+        """Mean precision over the 101 recalls: COCO's AP."""
+        return float(np.mean(self.precision))
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What comes of counting the detections of one class from a score on.
+
+    Attributes:
+        threshold: least score that counts.
+        precision: share of the detections that are right.
+        recall: share of the boxes that are found.
+        f1: harmonic mean of both.
+    """
+
+    threshold: float
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True, eq=False)
+class ClassRecords:
+    """The detections of one class by falling score, without ignored ones, and where its boxes are.
+
+    Attributes:
+        scores: (n,) float64.
+        hits: (n,) bool, the right ones.
+        image: (n,) int64.
+        boxes: (images,) int64, how many boxes of the class count on each image.
+        rows: (n,) int64, rows of the table of detections.
+    """
+
+    scores: np.ndarray
+    hits: np.ndarray
+    image: np.ndarray
+    boxes: np.ndarray
+    rows: np.ndarray
+
+
+def records(matches: Matches, label: int) -> ClassRecords:
+    """Return what one class comes down to."""
+    found, truth = matches.found, matches.truth
+    rows = np.flatnonzero((found.labels == label) & ~matches.ignored)
+    rows = rows[np.argsort(-found.scores[rows], kind="stable")]
+    counted = truth.image[(truth.labels == label) & ~truth.crowd]
+    boxes = np.bincount(counted, minlength=truth.images)
+    return ClassRecords(found.scores[rows], matches.hits[rows], found.image[rows], boxes, rows)
+
+
+def precision_recall(scores: np.ndarray, hits: np.ndarray, boxes: int) -> PrecisionRecallCurve | None:
+    """Return the curve of one class.
+
+    Args:
+        scores: (n,) float, falling.
+        hits: (n,) bool, which detections are right.
+        boxes: how many boxes there are to find.
+
+    Returns:
+        None where there is no box.
+    """
+    if not boxes:
+        return None
+    right = np.cumsum(hits)
+    precision = right / np.arange(1, hits.size + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    place = np.searchsorted(right / boxes, RECALLS, side="left")
+    reached = place < hits.size
+    values, floor = np.zeros(RECALLS.size), scores[place[reached]].tolist()
+    values[reached] = envelope[place[reached]]
+    return PrecisionRecallCurve(tuple(values.tolist()), tuple(floor + [None] * int((~reached).sum())))
+
+
+def best_threshold(scores: np.ndarray, hits: np.ndarray, boxes: int) -> OperatingPoint | None:
+    """Return the threshold with the highest F1; of equal ones the highest threshold.
+
+    Detections of equal score count together: no threshold can part them.
+
+    Args:
+        scores: (n,) float, falling.
+        hits: (n,) bool, which detections are right.
+        boxes: how many boxes there are to find.
+
+    Returns:
+        None where there is no box, or nothing right was found.
+    """
+    if not boxes or not hits.any():
+        return None
+    last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
+    right, counted = np.cumsum(hits)[last], last + 1
+    best = int(np.argmax(right / (counted + boxes)))
+    return OperatingPoint(
+        threshold=float(scores[last[best]]),
+        precision=float(right[best] / counted[best]),
+        recall=float(right[best] / boxes),
+        f1=float(2 * right[best] / (counted[best] + boxes)),
+    )
+
+
+def mean_average_precision(classes: Sequence[ClassRecords]) -> float | None:
+    """Return the mean of COCO's AP over the classes that occur; None where none does."""
+    curves = [precision_recall(c.scores, c.hits, int(c.boxes.sum())) for c in classes]
+    values = [curve.average_precision for curve in curves if curve]
+    return float(np.mean(values)) if values else None
+
+
+def average_precision_interval(
+    classes: Sequence[ClassRecords], *, confidence: float = 0.95, repeats: int = 500, seed: int = 0
+) -> tuple[float, float] | None:
+    """Return the percentile bootstrap interval of the mean AP, resampling images.
+
+    Detections are matched and sorted once; a resample only counts each image as often as it was drawn.
+    Classes that do not occur in a resample are left out of its mean. Boxes of one image stand and fall
+    together, hence images are drawn, not boxes.
+
+    Args:
+        classes: the records of each class.
+        confidence: share of intervals that would hold the true value, in (0, 1).
+        repeats: resamples.
+        seed: of the resampling.
+
+    Returns:
+        Lower and upper end; None where no class occurs. When every image is perfect, both are 1.
+
+    Source: Efron, 1979, "Bootstrap methods: another look at the jackknife".
+    """
+    if not 0 < confidence < 1:
+        raise KerasvisionError(f"`confidence` must lie between 0 and 1. Received: {confidence}.")
+    classes = [c for c in classes if c.boxes.any()]
+    if not classes:
+        return None
+    images = classes[0].boxes.size
+    drawn = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), repeats)
+    values = np.stack([_weighted_average_precision(c, drawn) for c in classes])
+    means = np.nanmean(values[:, ~np.isnan(values).all(0)], axis=0)
+    if not means.size:
+        return None
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, (tail, 1 - tail))
+    return float(low), float(high)
+
+
+def _weighted_average_precision(one: ClassRecords, drawn: np.ndarray) -> np.ndarray:
+    """Return the AP (repeats,) with each image counted as often as `drawn` (repeats, images) says."""
+    step = max(1, CELLS_AT_ONCE // max(1, one.hits.size))
+    parts = [_resampled(one, drawn[start : start + step]) for start in range(0, len(drawn), step)]
+    return np.concatenate(parts)
+
+
+def _resampled(one: ClassRecords, drawn: np.ndarray) -> np.ndarray:
+    boxes = (drawn @ one.boxes).astype(np.float64)
+    boxes[boxes == 0] = np.nan
+    # Precision matters only where recall grows, at the hits; what comes after the last of them does not.
+    hits = np.flatnonzero(one.hits)
+    if not hits.size:
+        return boxes * 0
+    counted = np.cumsum(drawn[:, one.image[: hits[-1] + 1]], axis=1)[:, hits]
+    right = np.cumsum(drawn[:, one.image[hits]], axis=1)
+    precision = right / np.maximum(counted, 1)
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    reached = np.searchsorted(RECALLS, right / boxes[:, None], side="right")
+    # Before the first box is found not even recall 0 is reached.
+    reached = np.where(right > 0, reached, 0)
+    steps = np.diff(reached, axis=1, prepend=0)
+    return (envelope * steps).sum(1) / RECALLS.size + boxes * 0
