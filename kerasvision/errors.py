@@ -28,6 +28,15 @@ class BadImageError(KerasvisionError):
         return type(self), (self.path, self.reason)
 
 
+class BadAnnotationError(BadImageError):
+    """What an annotation file says of an image, or of one box on it, cannot be used.
+
+    Attributes:
+        path: the annotation file.
+        reason: which object, and what is wrong with it.
+    """
+
+
 class DataError(KerasvisionError):
     """A data set as a whole cannot be used (no images, one class, labels that do not fit, …)."""
 

@@ -1,4 +1,4 @@
-"""Images in: folders, tables, arrays and data sets as one `VisionData`; the doctor; augmentation.
+"""Images in: folders, tables, arrays, data sets and boxes as one `VisionData`; the doctor; augmentation.
 
 Nothing here imports TensorFlow until a `tf.data` pipeline or an augmentation is asked for.
 """
@@ -10,18 +10,21 @@ __getattr__, __dir__, __all__ = attach(
     names={
         "Augmentation": "augmentations",
         "Checkup": "doctor.checkup",
+        "ImageBoxes": "boxes",
         "PixelCache": "pixel_cache",
         "Preprocessing": "preprocessing",
         "Samples": "vision_data",
         "Scene": "scenes",
         "VisionData": "vision_data",
         "augmentation": "augmentations",
+        "box_iou": "boxes",
         "check": "doctor.checkup",
         "from_arrays": "in_memory",
         "from_tfds": "datasets",
         "image_csv": "tables",
         "image_folder": "folders",
         "open_image": "decoding",
+        "pascal_voc": "voc",
         "random_scene": "scenes",
         "shapes": "synthetic",
         "stratified_split": "splits",

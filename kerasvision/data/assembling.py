@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from kerasvision.data.boxes import ImageBoxes, box_counts
 from kerasvision.data.decoding import Source
 from kerasvision.data.pixel_cache import PixelCache
 from kerasvision.data.preprocessing import Preprocessing
@@ -51,6 +52,7 @@ def assemble(
     notes: Sequence[str] = (),
     cache: PixelCache | None = None,
     slots: np.ndarray | None = None,
+    boxes: Sequence[ImageBoxes] | None = None,
 ) -> VisionData:
     """Cut the splits that are not given, and put all together.
 
@@ -70,11 +72,13 @@ def assemble(
         notes: what the loader noticed so far.
         cache: decoded pixels, or `None`.
         slots: (N,) place of each image in the cache; by default its index.
+        boxes: of N images, which makes the task detection; `labels` are then what splits are stratified by.
 
     Raises:
-        DataError: fewer than two classes, names that cannot be told apart, or impossible fractions.
+        DataError: fewer than two classes (for boxes: none), names that cannot be told apart, or impossible
+            fractions.
     """
-    class_names = check_class_names(class_names)
+    class_names = check_class_names(class_names, least=2 if boxes is None else 1)
     labels = np.asarray(labels, np.int32)
     fractions = {"validation": validation_fraction, "test": test_fraction}
     parts = _cut(labels, given, fractions, seed)
@@ -85,12 +89,13 @@ def assemble(
             labels=labels[parts[part]],
             names=Picked(names, parts[part]),
             slots=slots[parts[part]] if cache is not None else None,
+            boxes=None if boxes is None else [boxes[i] for i in parts[part]],
         )
         for part in SPLITS
         if part in parts and len(parts[part])
     }
     return VisionData(
-        task="classify",
+        task="classify" if boxes is None else "detect",
         class_names=class_names,
         preprocessing=preprocessing,
         splits=splits,
@@ -103,11 +108,11 @@ def assemble(
     )
 
 
-def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
+def check_class_names(class_names: Sequence[str], least: int = 2) -> tuple[str, ...]:
     """Return the names, normalised (Unicode NFC, no outer spaces).
 
     Raises:
-        DataError: fewer than two, not text, empty, equal once normalised, or not fit for a text file.
+        DataError: fewer than `least`, not text, empty, equal once normalised, or not fit for a text file.
     """
     names = []
     for name in class_names:
@@ -126,10 +131,9 @@ def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
                 f"Two classes have the same name: {twin!r} and {class_names[position]!r} (compared without "
                 f"outer spaces and in one Unicode form). Merge or rename one."
             )
-    if len(names) < 2:
-        raise DataError(
-            f"A classifier needs at least 2 classes. Received: {len(names)} ({', '.join(names) or 'none'})."
-        )
+    if len(names) < least:
+        what = "A classifier needs at least 2 classes" if least > 1 else "A detector needs at least 1 class"
+        raise DataError(f"{what}. Received: {len(names)} ({', '.join(names) or 'none'}).")
     return tuple(names)
 
 
@@ -164,6 +168,9 @@ def _thin_classes(class_names: Sequence[str], splits: Mapping[str, Samples]) -> 
     """Say which classes have no image in a split."""
     notes = []
     for split, part in splits.items():
+        if part.boxes is not None:
+            notes += _thin_box_classes(class_names, split, part)
+            continue
         counts = np.bincount(part.labels, minlength=len(class_names))
         absent = [repr(name) for name, count in zip(class_names, counts, strict=True) if not count]
         if absent and split == "train":
@@ -175,3 +182,12 @@ def _thin_classes(class_names: Sequence[str], splits: Mapping[str, Samples]) -> 
                 f"No image of {listed(absent)} in the {split} split: too few to share, or none given."
             )
     return notes
+
+
+def _thin_box_classes(class_names: Sequence[str], split: str, part: Samples) -> list[str]:
+    """Say which classes have no box in a split: a list of classes may be longer than what these data show."""
+    counts = box_counts(part.boxes, len(class_names))
+    if split == "train" and not counts.any():
+        raise DataError("No training image has a box. Annotate some, or check where the annotations are.")
+    absent = [repr(name) for name, count in zip(class_names, counts, strict=True) if not count]
+    return [f"No box of {listed(absent)} in the {split} split."] if absent else []

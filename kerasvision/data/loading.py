@@ -46,7 +46,7 @@ def iterate_batches(
 
     Args:
         read_into: puts the image of an index into an array (h, w, 3) uint8; is called by several threads.
-        labels: (N,) int32 of all images, by index.
+        labels: (N,) int32 of all images, by index; or what gives the targets of an array of indices by `[…]`.
         image_size: (height, width).
         order: (M,) indices.
         batch_size: images in a batch.
@@ -107,13 +107,16 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def as_tf_dataset(batches: Callable[[], Iterator], image_size: tuple[int, int], count: int):
+def as_tf_dataset(
+    batches: Callable[[], Iterator], image_size: tuple[int, int], count: int, boxes: int | None = None
+):
     """Return a `tf.data.Dataset` of (uint8 (b, h, w, 3), int32 (b,)) over an iterator of batches.
 
     Args:
         batches: called at the start of each pass.
         image_size: (height, width).
         count: number of batches in a pass.
+        boxes: places for boxes on each image, if the targets are boxes instead of labels.
 
     An unreadable image ends the pass with a TensorFlow error that quotes the `BadImageError`.
     """
@@ -121,11 +124,19 @@ def as_tf_dataset(batches: Callable[[], Iterator], image_size: tuple[int, int], 
 
     signature = (
         tf.TensorSpec((None, *image_size, 3), tf.uint8, name="images"),
-        tf.TensorSpec((None,), tf.int32, name="labels"),
+        tf.TensorSpec((None,), tf.int32, name="labels") if boxes is None else _box_specs(tf, boxes),
     )
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
     # One batch ahead is enough: `iterate_batches` decodes ahead itself.
     return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)
+
+
+def _box_specs(tf, boxes: int) -> dict:
+    return {
+        "boxes": tf.TensorSpec((None, boxes, 4), tf.float32),
+        "classes": tf.TensorSpec((None, boxes), tf.int32),
+        "crowd": tf.TensorSpec((None, boxes), tf.bool),
+    }
 
 
 def _cut(order: np.ndarray, batch_size: int, start: int, drop_last: bool) -> Iterator[np.ndarray]:

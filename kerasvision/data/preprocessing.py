@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from PIL import Image
@@ -13,6 +13,15 @@ from kerasvision.errors import BadImageError, DataError
 
 Resize = Literal["stretch", "crop", "pad"]
 _SMALLEST, _LARGEST = 8, 4096
+
+
+class Placement(NamedTuple):
+    """Where a photo is in its resized image: `resized = original * scale + offset`, in pixels."""
+
+    scale_y: float
+    scale_x: float
+    offset_y: float
+    offset_x: float
 
 
 @dataclass(frozen=True)
@@ -72,11 +81,51 @@ class Preprocessing:
             return _scale(picture, (width, height))
         if self.resize == "crop":
             return _scale(picture, (width, height), _middle(picture.size, (width, height)))
-        scale = min(width / picture.width, height / picture.height)
-        inner = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        inner = _fitted(picture.size, (width, height))
         padded = Image.new("RGB", (width, height))
         padded.paste(_scale(picture, inner), ((width - inner[0]) // 2, (height - inner[1]) // 2))
         return padded
+
+    def place(self, size: tuple[int, int]) -> Placement:
+        """Return where a photo of `size` (height, width) is in the resized image.
+
+        Example:
+            >>> Preprocessing(100, "pad").place((50, 100))
+            Placement(scale_y=1.0, scale_x=1.0, offset_y=25.0, offset_x=0.0)
+        """
+        (height, width), (high, wide) = self.image_size, size
+        if self.resize == "stretch":
+            return Placement(height / high, width / wide, 0.0, 0.0)
+        if self.resize == "crop":
+            left, top, right, bottom = _middle((wide, high), (width, height))
+            scale_y, scale_x = height / (bottom - top), width / (right - left)
+            return Placement(scale_y, scale_x, -top * scale_y, -left * scale_x)
+        inner_width, inner_height = _fitted((wide, high), (width, height))
+        offset_y, offset_x = (height - inner_height) // 2, (width - inner_width) // 2
+        return Placement(inner_height / high, inner_width / wide, float(offset_y), float(offset_x))
+
+    def place_boxes(self, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Move boxes (…, 4) xyxy from pixels of a photo of `size` (height, width) to the resized image."""
+        scale_y, scale_x, offset_y, offset_x = self.place(size)
+        return boxes * np.array([scale_x, scale_y] * 2) + np.array([offset_x, offset_y] * 2)
+
+    def unplace(self, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Move boxes from the resized image back to the photo, and cut them at its edges.
+
+        Args:
+            boxes: (…, 4) xyxy in pixels of the resized image.
+            size: (height, width) of the photo.
+
+        Returns:
+            (…, 4) float64 xyxy in pixels of the photo.
+
+        Example:
+            >>> Preprocessing(100).unplace(np.array([[0.0, 0, 50, 200]]), (20, 40)).tolist()
+            [[0.0, 0.0, 20.0, 20.0]]
+        """
+        scale_y, scale_x, offset_y, offset_x = self.place(size)
+        original = (boxes - np.array([offset_x, offset_y] * 2)) / np.array([scale_x, scale_y] * 2)
+        return np.clip(original, 0, np.array([size[1], size[0]] * 2))
 
     def to_dict(self) -> dict:
         """Return what `from_dict` takes, ready for JSON."""
@@ -127,3 +176,9 @@ def _middle(size: tuple[int, int], target: tuple[int, int]) -> tuple[float, floa
     width, height = target[0] * scale, target[1] * scale
     left, top = (size[0] - width) / 2, (size[1] - height) / 2
     return left, top, left + width, top + height
+
+
+def _fitted(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
+    """Return the largest (width, height) with the proportions of `size` that fits into `target`."""
+    scale = min(target[0] / size[0], target[1] / size[1])
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))

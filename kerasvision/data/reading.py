@@ -13,7 +13,7 @@ from kerasvision.data.pixel_cache import PixelCache, pixel_cache
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.data.vision_data import source_facts
 from kerasvision.data.wording import listed, several
-from kerasvision.errors import BadImageError, DataError
+from kerasvision.errors import BadAnnotationError, BadImageError, DataError
 from kerasvision.progress import bar, say
 
 _BLOCK = 1024  # what waits at once: a task takes about 1 kB
@@ -96,9 +96,11 @@ def check_mode(on_bad_file: str) -> None:
 
 
 def report_skipped(skipped: Sequence[BadImageError], most: int = 10) -> None:
-    """Print which images were left out."""
-    if skipped:
-        say(f"{several(len(skipped), 'image', ('was', 'were'))} skipped:")
+    """Print which images and annotations were left out."""
+    annotations = sum(isinstance(error, BadAnnotationError) for error in skipped)
+    for count, noun in ((len(skipped) - annotations, "image"), (annotations, "annotation")):
+        if count:
+            say(f"{several(count, noun, ('was', 'were'))} skipped:")
     for error in skipped[:most]:
         say(f"  {error}")
     if len(skipped) > most:

@@ -7,6 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 SHAPES = ("circle", "square", "triangle", "star", "cross", "ring", "heart", "arrow")
+_RADII = (0.1, 0.26)  # of the shapes in a scene of several
+_TRIES = 20  # places tried for a shape before it is left out
 _FINER = 3  # drawn three times as large and reduced, for smooth edges
 
 
@@ -105,17 +107,51 @@ def random_scene(kind: str, rng: np.random.Generator, extent: tuple[float, float
     """
     radius = rng.uniform(0.22, 0.4)
     ground = rng.integers(30, 226, (2, 3))
-    shape = Shape(
+    centre = rng.uniform(radius, np.array(extent) - radius)
+    return _on_ground((_shape(kind, centre, radius, ground, rng),), ground, rng, extent)
+
+
+def crowded_scene(
+    kinds: Sequence[str], rng: np.random.Generator, extent: tuple[float, float] = (1.0, 1.0)
+) -> Scene:
+    """Return a scene of several shapes that hardly overlap; a shape for which there is no room is left out.
+
+    Args:
+        kinds: of `SHAPES`, one for each shape, which may repeat; none gives an empty scene.
+        rng: the source of all that is random.
+        extent: (width, height) of the picture in units of its shorter side.
+    """
+    ground = rng.integers(30, 226, (2, 3))
+    shapes: list[Shape] = []
+    for kind in kinds:
+        for _ in range(_TRIES):
+            radius = float(np.exp(rng.uniform(*np.log(_RADII))))
+            centre = rng.uniform(radius, np.array(extent) - radius)
+            if all(_clear(centre, radius, other) for other in shapes):
+                shapes.append(_shape(kind, centre, radius, ground, rng))
+                break
+    return _on_ground(tuple(shapes), ground, rng, extent)
+
+
+def _clear(centre: np.ndarray, radius: float, other: Shape) -> bool:
+    return float(np.hypot(*(centre - other.centre))) >= 0.85 * (radius + other.radius)
+
+
+def _shape(kind: str, centre: np.ndarray, radius: float, ground: np.ndarray, rng) -> Shape:
+    return Shape(
         kind=kind,
-        centre=tuple(rng.uniform(radius, np.array(extent) - radius).tolist()),
+        centre=tuple(np.asarray(centre).tolist()),
         radius=float(radius),
         angle=float(rng.uniform(-0.4, 0.4)),
         colour=tuple(_apart(ground.mean(0), rng)),
     )
+
+
+def _on_ground(shapes: tuple[Shape, ...], ground: np.ndarray, rng, extent: tuple[float, float]) -> Scene:
     ends = rng.uniform(0, 1, (rng.integers(2, 6), 4)) * (*extent, *extent)
     lines = [(*line, *rng.integers(0, 256, 3).tolist()) for line in ends.tolist()]
     return Scene(
-        shapes=(shape,),
+        shapes=shapes,
         ground=tuple(tuple(colour) for colour in ground.tolist()),
         direction=float(rng.uniform(0, 2 * np.pi)),
         clutter=tuple(lines),

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerasvision.data.assembling import assemble
+from kerasvision.data.boxes import ImageBoxes, rarest_labels
 from kerasvision.data.in_memory import NumberedNames
 from kerasvision.data.preprocessing import Preprocessing
-from kerasvision.data.scenes import SHAPES, Scene, random_scene
+from kerasvision.data.scenes import SHAPES, Scene, crowded_scene, random_scene
 from kerasvision.data.vision_data import VisionData
 from kerasvision.errors import DataError
+
+EMPTY = 0.05  # share of pictures without any shape in the scenes for detectors
 
 
 def shapes(
@@ -22,14 +25,17 @@ def shapes(
     test_fraction: float = 0.0,
     seed: int = 0,
     batch_size: int = 32,
+    objects: tuple[int, int] = (1, 4),
 ) -> VisionData:
     """Draw scenes of simple shapes on cluttered grounds; the class is the shape.
+
+    For `"detect"` a scene holds several shapes, each with its box, and one picture in twenty holds none.
 
     Pictures are drawn when they are read, so that any number of them takes no memory, and each is a
     function of (seed, its number) alone.
 
     Args:
-        task: `"classify"`.
+        task: `"classify"` or `"detect"`.
         count: number of pictures, with as many of each class as can be.
         classes: how many kinds of shape, or which: circle, square, triangle, star, cross, ring, heart, arrow.
         image_size: (height, width) in pixels, or one number.
@@ -37,6 +43,7 @@ def shapes(
         test_fraction: share of pictures for the test split, in [0, 1).
         seed: of the pictures, the splits and the order of training images.
         batch_size: images in a batch.
+        objects: for `"detect"`, the fewest and the most shapes on a picture that has any.
 
     Returns:
         A `VisionData`.
@@ -48,9 +55,10 @@ def shapes(
         >>> shapes(count=10, classes=2, image_size=32).counts["train"]
         {'circle': 4, 'square': 4}
     """
-    if task != "classify":
+    if task not in ("classify", "detect"):
         raise DataError(
-            f'`task` must be "classify". Received: {task!r}. Scenes for other tasks are not drawn yet.'
+            f'`task` must be "classify" or "detect". Received: {task!r}. Scenes for other tasks are not '
+            f"drawn yet."
         )
     names = _kinds(classes)
     if not isinstance(count, int | np.integer) or count < len(names):
@@ -59,10 +67,17 @@ def shapes(
             f"Received: {count!r}."
         )
     preprocessing = Preprocessing(image_size)
-    labels = np.arange(count, dtype=np.int32) % len(names)
+    if task == "detect":
+        sources = DrawnScenes(count, names, preprocessing.image_size, seed, _check_objects(objects))
+        boxes = [sources.boxes(i) for i in range(count)]
+        labels = rarest_labels(boxes, len(names))
+    else:
+        labels, boxes = np.arange(count, dtype=np.int32) % len(names), None
+        sources = DrawnPictures(labels, names, preprocessing.image_size, seed)
     return assemble(
-        sources=DrawnPictures(labels, names, preprocessing.image_size, seed),
+        sources=sources,
         labels=labels,
+        boxes=boxes,
         names=NumberedNames("shapes", count),
         class_names=names,
         preprocessing=preprocessing,
@@ -94,6 +109,59 @@ class DrawnPictures(Sequence):
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self.scene(index).draw(self.image_size)
+
+
+class DrawnScenes(Sequence):
+    """Pictures of several shapes that are drawn when they are asked for."""
+
+    def __init__(
+        self,
+        count: int,
+        kinds: Sequence[str],
+        image_size: tuple[int, int],
+        seed: int,
+        objects: tuple[int, int],
+    ):
+        """Draw `count` pictures with `objects[0]` to `objects[1]` shapes of any of the kinds."""
+        self.count, self.kinds, self.image_size = count, tuple(kinds), image_size
+        self.seed, self.objects = seed, objects
+
+    def __len__(self) -> int:
+        return self.count
+
+    def scene(self, index: int) -> Scene:
+        """Return the scene of a picture: what is drawn where."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        rng = np.random.default_rng((self.seed, index, 1))
+        height, width = self.image_size
+        extent = width / min(self.image_size), height / min(self.image_size)
+        fewest, most = self.objects
+        count = 0 if rng.random() < EMPTY else int(rng.integers(fewest, most + 1))
+        return crowded_scene([self.kinds[i] for i in rng.integers(len(self.kinds), size=count)], rng, extent)
+
+    def boxes(self, index: int) -> ImageBoxes:
+        """Return the boxes of a picture."""
+        scene = self.scene(index)
+        labels = [self.kinds.index(shape.kind) for shape in scene.shapes]
+        return ImageBoxes(self.image_size, scene.boxes(self.image_size), labels)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self.scene(index).draw(self.image_size)
+
+
+def _check_objects(objects: tuple[int, int]) -> tuple[int, int]:
+    try:
+        fewest, most = (int(number) for number in objects)
+        good = (fewest, most) == tuple(objects) and 1 <= fewest <= most <= 100
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise DataError(
+            f"`objects` must be the fewest and the most shapes on a picture, from 1 to 100. "
+            f"Received: {objects!r}. Try (1, 4)."
+        )
+    return fewest, most
 
 
 def _kinds(classes: int | Sequence[str]) -> tuple[str, ...]:

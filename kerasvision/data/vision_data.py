@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kerasvision.data.boxes import BoxTargets, ImageBoxes, box_counts
 from kerasvision.data.decoding import Source
 from kerasvision.data.loading import as_tf_dataset, batch_count, epoch_order, iterate_batches
 from kerasvision.data.pixel_cache import PixelCache
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.data.splits import check_seed
+from kerasvision.data.wording import several
 from kerasvision.errors import BadImageError, DataError
 
 SPLITS = ("train", "validation", "test")
@@ -26,23 +28,27 @@ class Samples:
 
     Args:
         sources: N absolute paths, encoded images (bytes), or uint8 arrays; may be lazy.
-        labels: (N,) int32, indices into the class names.
+        labels: (N,) int32, indices into the class names; where there are boxes, the rarest class on each
+            image and -1 on those without any.
         names: N names for people: the path relative to the folder, or "shapes #17".
         slots: (N,) int, the place of each image in the pixel cache; `None` without one.
+        boxes: N values, what is annotated on each image; `None` for classification.
     """
 
     sources: Sequence[Source]
     labels: np.ndarray
     names: Sequence[str]
     slots: np.ndarray | None = None
+    boxes: Sequence[ImageBoxes] | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "labels", np.asarray(self.labels, np.int32))
-        lengths = {len(self.sources), len(self.labels), len(self.names)}
-        if len(lengths) != 1:
+        lengths = [len(self.sources), len(self.labels), len(self.names)]
+        lengths += [] if self.boxes is None else [len(self.boxes)]
+        if len(set(lengths)) != 1:
             raise DataError(
-                f"`sources`, `labels` and `names` must have one length. Received: {len(self.sources)}, "
-                f"{len(self.labels)} and {len(self.names)}."
+                f"`sources`, `labels` and `names` (and `boxes`) must have one length. Received: "
+                f"{', '.join(map(str, lengths[:-1]))} and {lengths[-1]}."
             )
 
     def __len__(self) -> int:
@@ -57,13 +63,13 @@ class VisionData:
     """Labelled images in splits, decoded and resized when they are read.
 
     Args:
-        task: `"classify"`.
+        task: `"classify"`, or `"detect"` where the splits have boxes.
         class_names: name of each label.
         preprocessing: decode and resize, the same for all images.
         splits: `"train"`, `"validation"`, `"test"` -> `Samples`; a split that is not there is absent.
         batch_size: images in a batch, unless a call says otherwise.
         seed: of the order of training images.
-        skipped: images that were left out because they cannot be read.
+        skipped: images that were left out because they cannot be read, and boxes that cannot be used.
         origin: what the data were made from, for reports.
         notes: what the loader decided or noticed that a reader of the result should know.
         cache: where decoded pixels are kept, or `None`.
@@ -92,7 +98,10 @@ class VisionData:
             shown = [f"{name} {count:,}" for name, count in list(counts.items())[:CLASSES_SHOWN]]
             rest = len(counts) - len(shown)
             classes = ", ".join(shown) + (f" and {rest} more" if rest else "")
-            lines.append(f"  {split}: {sum(counts.values()):,} images ({classes})")
+            what = several(len(self.splits[split]), "image")
+            if self.task == "detect":
+                what += f", {several(sum(counts.values()), 'box')}"
+            lines.append(f"  {split}: {what} ({classes})")
         lines += [f"  left out: {error}" for error in self.skipped[:CLASSES_SHOWN]]
         if len(self.skipped) > CLASSES_SHOWN:
             lines.append(f"  left out: {len(self.skipped) - CLASSES_SHOWN} more (`.skipped` lists them)")
@@ -105,10 +114,9 @@ class VisionData:
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Number of images by split and class: `{"train": {"rose": 80, …}, …}`."""
-        size = len(self.class_names)
+        """Number of images (for detection: of boxes) by split and class: `{"train": {"rose": 80, …}, …}`."""
         return {
-            split: dict(zip(self.class_names, np.bincount(part.labels, minlength=size).tolist(), strict=True))
+            split: dict(zip(self.class_names, self._count(part).tolist(), strict=True))
             for split, part in self.splits.items()
         }
 
@@ -151,7 +159,10 @@ class VisionData:
             drop_last: leave out a last batch that is not full.
 
         Yields:
-            images (b, h, w, 3) uint8, labels (b,) int32.
+            images (b, h, w, 3) uint8, labels (b,) int32. For detection, instead of labels:
+            `{"boxes": (b, m, 4) float32 xyxy in pixels of the resized image, "classes": (b, m) int32,
+            "crowd": (b, m) bool}`, with m the largest number of boxes on an image of the split, and class -1
+            where there is no box.
 
         Raises:
             BadImageError: an image cannot be read; raised where its batch would have come.
@@ -162,7 +173,7 @@ class VisionData:
             raise DataError(f"`start` must be a number of batches from 0. Received: {start!r}.")
         return iterate_batches(
             self._reader(samples),
-            samples.labels,
+            samples.labels if samples.boxes is None else BoxTargets(samples.boxes, self.preprocessing),
             self.image_size,
             order=order,
             batch_size=batch_size,
@@ -189,7 +200,8 @@ class VisionData:
             drop_last: leave out a last batch that is not full.
 
         Returns:
-            A data set of (uint8 (b, h, w, 3), int32 (b,)) with known length.
+            A data set of (uint8 (b, h, w, 3), int32 (b,)) with known length; for detection, with the
+            dictionary of `iterate` in the place of labels.
 
         Raises:
             DataError: as for `iterate`.
@@ -201,7 +213,9 @@ class VisionData:
             mixed = order[epoch_order(len(order), self.seed, next(passes))] if shuffle else order
             return self.iterate(split, batch_size=batch_size, order=mixed, drop_last=drop_last)
 
-        return as_tf_dataset(batches, self.image_size, batch_count(len(order), batch_size, drop_last))
+        count = batch_count(len(order), batch_size, drop_last)
+        boxes = None if samples.boxes is None else BoxTargets(samples.boxes, self.preprocessing).most
+        return as_tf_dataset(batches, self.image_size, count, boxes)
 
     def images(self, split: str, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Read some images of a split.
@@ -222,6 +236,8 @@ class VisionData:
 
     def class_balanced(self, split: str, count: int, seed: int = 0) -> np.ndarray:
         """Return the indices of up to `count` images, as evenly spread over classes as the data allow.
+
+        For detection, the class of an image is the rarest one on it.
 
         Args:
             split: `"train"`, `"validation"` or `"test"`.
@@ -252,6 +268,12 @@ class VisionData:
             "splits": {split: _facts(part) for split, part in sorted(self.splits.items())},
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+    def _count(self, part: Samples) -> np.ndarray:
+        size = len(self.class_names)
+        return (
+            np.bincount(part.labels, minlength=size) if part.boxes is None else box_counts(part.boxes, size)
+        )
 
     def _split(self, split: str) -> Samples:
         if split not in self.splits:
@@ -297,6 +319,10 @@ def _check_batch_size(batch_size: int) -> None:
 
 def _facts(samples: Samples) -> str:
     digest = hashlib.sha256(samples.labels.tobytes())
+    for one in samples.boxes or ():
+        digest.update(f"{one.size} {len(one)}".encode())
+        for values in (one.boxes, one.labels, one.crowd, one.difficult):
+            digest.update(values.tobytes())
     own = getattr(samples.sources, "fingerprint", lambda: None)()
     if own is not None:  # packed images know theirs; to read them all may take minutes
         digest.update(own.encode())
