@@ -32,6 +32,9 @@ OPTIONS = {
     "widen": "how many times wider than ResNet the stages are.",
     "dropout": "fraction dropped between the two convolutions of a block; the paper has 0.3.",
 }
+DEEP = """Keras follows a graph by recursion, one call a layer, so building this network raises Python's
+recursion limit for this process. To load a saved file of it in another one, call
+sys.setrecursionlimit(10_000) first."""
 network = partial(variant, native=32, minimum=8, classes=10)
 
 
@@ -110,6 +113,7 @@ def _residual(depth: int, shortcut: Shortcut = "A"):
         residual,
         summary=f'Build {kind}-{depth} for small images, pixels scaled in the "torch" way.',
         source="https://arxiv.org/abs/1512.03385",
+        note=DEEP if depth > 1000 else "",
         options=_options(", or `None` (a plain network)"),
         blocks=(depth - 2) // 6,
         shortcut=shortcut,
@@ -123,6 +127,7 @@ def _preactivated(depth: int, *, bottlenecks: bool):
         preactivated,
         summary=f'Build pre-activation ResNet-{depth} for small images, pixels scaled in the "torch" way.',
         source="https://arxiv.org/abs/1603.05027",
+        note=DEEP if depth > 1000 else "",
         options=_options(),
         bottlenecks=bottlenecks,
         blocks=(depth - 2) // (9 if bottlenecks else 6),

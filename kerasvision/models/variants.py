@@ -34,7 +34,7 @@ Raises:
     ValueError: an argument is not accepted, or the images are smaller than {minimum} x {minimum}.
     TypeError: the network has no such option.
     WeightsError: the weights cannot be fetched, or do not fit.
-
+{note}
 {source}
 """
 
@@ -46,6 +46,7 @@ def variant(
     *,
     summary: str,
     source: str,
+    note: str = "",
     native: int,
     minimum: int,
     classes: int = 1000,
@@ -62,6 +63,7 @@ def variant(
             tells variants apart; those with one are options of the builder.
         summary: first line of the docstring.
         source: address of the paper, the last line.
+        note: paragraph before it.
         native: side in pixels of the images it was published for.
         minimum: smallest side in pixels that it accepts.
         classes: default number of classes of the top.
@@ -110,6 +112,7 @@ def variant(
     build.__doc__ = DOCSTRING.format(
         summary=summary,
         source=source,
+        note=f"\n{note}\n" if note else "",
         native=native,
         minimum=minimum,
         imagenet='`"imagenet"`, ' if download else "",

@@ -50,6 +50,12 @@ def test_parameters_of_shortcuts(shortcut, more):
     assert trainable(resnet_cifar.ResNet20(shortcut=shortcut)) == 269_722 + more
 
 
+@pytest.mark.parametrize("name", ["ResNet1202", "PreActResNet1001"])
+def test_deep_networks_say_what_loading_them_takes(name):
+    text = getattr(resnet_cifar, name).__doc__
+    assert "sys.setrecursionlimit" in text and "recursion" not in resnet_cifar.ResNet20.__doc__
+
+
 def test_a_plain_network_has_no_shortcuts():
     model = resnet_cifar.PlainNet20()
     assert not [la for la in model.layers if isinstance(la, layers.Add)]
@@ -79,7 +85,7 @@ class Reference:
     def active(self, x, name):
         return np.maximum(self.norm(x, name), 0)
 
-    def shortcut(self, x, name, kind, channels, stride, normalize):
+    def shortcut(self, x, name, channels, stride, normalize):
         if f"{name}_0_conv/kernel" in self.values:
             x = self.conv(x, f"{name}_0", stride)
             return self.norm(x, f"{name}_0") if normalize else x
@@ -91,7 +97,7 @@ class Reference:
         for name, channels, stride, _ in places(widths, blocks):
             y = self.active(self.conv(x, f"{name}_1", stride), f"{name}_1")
             y = self.norm(self.conv(y, f"{name}_2"), f"{name}_2")
-            x = np.maximum(y + (self.shortcut(x, name, kind, channels, stride, True) if kind else 0), 0)
+            x = np.maximum(y + (self.shortcut(x, name, channels, stride, True) if kind else 0), 0)
         return x
 
     def preactivated(self, x, widths, blocks, kind, convolutions=2):
@@ -99,7 +105,7 @@ class Reference:
         for name, channels, stride, first in places(widths, blocks):
             active = x if first else self.active(x, f"{name}_preact")
             changes = stride > 1 or x.shape[-1] != channels or kind == "C"
-            kept = self.shortcut(active if changes else x, name, kind, channels, stride, False)
+            kept = self.shortcut(active if changes else x, name, channels, stride, False)
             y = self.conv(active, f"{name}_1", stride)
             for index in range(1, convolutions):
                 y = self.conv(self.active(y, f"{name}_{index}"), f"{name}_{index + 1}")
