@@ -191,5 +191,6 @@ def _facts(study: DegradationStudy) -> dict[str, str]:
         "L2 penalty": f"{arguments['weight_decay']} on kernels",
         "Augmentation": str(arguments["augment"]),
         "Seed": str(arguments["seed"]),
+        **({"Notes on the data": " ".join(data["notes"])} if data["notes"] else {}),
         "Versions": ", ".join(f"{k} {v}" for k, v in study.record["versions"].items()),
     }

@@ -22,6 +22,7 @@ from kerasvision.recipes.degradation_study import (
     read_results,
 )
 from kerasvision.recipes.degradation_training import TrainAndTest, Variant
+from kerasvision.training import choose_precision
 from kerasvision.training.locking import only_process
 
 INITIALIZERS = ("he_normal", "glorot_uniform")
@@ -63,8 +64,8 @@ def degradation(
 
     Args:
         data: a `VisionData` for classification at 32 pixels or so, with training images and with test images
-            (or, failing these, validation images); for CIFAR-10 `kv.data.from_tfds("cifar10", image_size=32)`
-            or `kv.data.from_arrays`.
+            (or, failing these, validation images); for CIFAR-10 `kv.data.from_tfds("cifar10", image_size=32,
+            validation_fraction=0)`, or `kv.data.from_arrays` with its `test`.
         out: folder of the study; created. It holds `results.json`, `degradation.svg` and `.png`,
             `report.html`, and for each network a folder with `history.csv`, `model.keras` and, while it
             trains, checkpoints.
@@ -241,6 +242,7 @@ def _checked(given: Mapping) -> tuple[list[Variant], dict]:
     numbers = ("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "warmup_epochs", "seed")
     settings.check_numbers(**{name: given[name] for name in numbers})
     settings.check_augment(given["augment"], 0.5)
+    choose_precision(given["mixed_precision"])
     for name in NETWORKS:
         if isinstance(given[name], str) or not isinstance(given[name], Sequence) or not given[name]:
             raise KerasvisionError(f"`{name}` must be a list of one or more. Received: {given[name]!r}.")

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
-from kerasvision.cli.output import Format, FormatOption, show_facts
+from kerasvision.cli.output import Format, FormatOption, show, show_facts
 from kerasvision.cli.reading import read_data
 
-app = typer.Typer(no_args_is_help=True, help="Fine-tune a network on your own images.")
+TFDS = "tfds:"  # a data set of tensorflow-datasets instead of a path
+
+app = typer.Typer(no_args_is_help=True, help="Train: a classifier of your images, or networks to compare.")
 
 Data = partial(typer.Option, rich_help_panel="The data")
 Training = partial(typer.Option, rich_help_panel="The training")
@@ -18,7 +20,7 @@ Details = partial(typer.Option, rich_help_panel="Details of the training")
 
 @app.callback()
 def tasks() -> None:
-    """Fine-tune a network on your own images."""
+    """Train a classifier of your own images, or networks to compare."""
 
 
 @app.command()
@@ -120,6 +122,93 @@ def classifier(
     show_facts(summary(run), form)
 
 
+@app.command()
+def degradation(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="Folder of small images, with a folder for each class; a CSV file; or tfds:NAME, such as "
+            "tfds:cifar10.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="Folder of the study, created: curves, figure, report, networks."),
+    ],
+    image_size: Annotated[int, Data(help="Side in pixels that images are resized to.")] = 32,
+    test_fraction: Annotated[
+        float, Data(help="Share of the images for test errors, where the data have no test images.")
+    ] = 0.2,
+    resize: Annotated[str, Data(help="stretch, crop or pad.")] = "stretch",
+    on_bad_file: Annotated[str, Data(help="raise, or skip: what is skipped is listed.")] = "raise",
+    networks: Annotated[
+        list[str],
+        Training("--network", "--networks", help="A name of `kerasvision models`; may be repeated."),
+    ] = ("plainnet20", "plainnet56", "resnet20", "resnet56"),
+    epochs: Annotated[int, Training(help="Passes over the training images; 182 are the paper's.")] = 182,
+    initializers: Annotated[
+        list[str],
+        Training("--initializer", "--initializers", help="he_normal, glorot_uniform; may be repeated."),
+    ] = ("he_normal",),
+    batch_norms: Annotated[
+        list[str], Training("--batch-norm", "--batch-norms", help="on, off; may be repeated.")
+    ] = ("on",),
+    batch_size: Annotated[int, Training(help="Images of a step.")] = 128,
+    learning_rate: Annotated[float, Training(help="Of the first half of the epochs.")] = 0.1,
+    momentum: Annotated[float, Training(help="Of SGD.")] = 0.9,
+    weight_decay: Annotated[float, Training(help="L2 penalty on kernels.")] = 1e-4,
+    warmup_epochs: Annotated[float, Training(help="Begin with a tenth of the rate for so long.")] = 0.0,
+    augment: Annotated[str, Training(help="none, or names joined with +.")] = "pad_crop+flip",
+    mixed_precision: Annotated[str, Details(help="off, auto, mixed_float16 or mixed_bfloat16.")] = "off",
+    seed: Annotated[int, Training(help="Of the split and of all that is random.")] = 0,
+    form: FormatOption = Format.table,
+) -> None:
+    """Train plain and residual networks side by side, as in the paper of ResNet, and draw their error curves.
+
+    Interrupted in any way, the same command goes on where it was; further networks can join a study.
+
+    For example:
+
+    - `kerasvision train degradation tfds:cifar10 studies/cifar --epochs 20`
+
+    - `kerasvision train degradation photos/ studies/photos --network plainnet20 --network plainnet56`
+
+    - `kerasvision train degradation photos/ studies/he --initializer he_normal --initializer glorot_uniform
+    --network plainnet56 --batch-norm on --batch-norm off --epochs 10`
+    """
+    from kerasvision.recipes import degradation as study_degradation
+
+    norms = tuple(_switch(value) for value in batch_norms)
+    study = study_degradation(
+        _read_or_fetch(
+            data,
+            on_bad_file,
+            image_size=image_size,
+            validation_fraction=0.0,
+            test_fraction=test_fraction,
+            seed=seed,
+            resize=resize,
+        ),
+        out,
+        networks=tuple(networks),
+        epochs=epochs,
+        initializers=tuple(initializers),
+        batch_norms=norms,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        warmup_epochs=warmup_epochs,
+        augment=_or_none(augment),
+        mixed_precision=False if mixed_precision == "off" else mixed_precision,
+        seed=seed,
+    )
+    show(study.table(), form)
+    if form is Format.table:
+        typer.echo("\n".join(["", *study.findings, f"report  {out / 'report.html'}"]))
+
+
 def summary(run) -> dict:
     """Return what is printed of a run."""
     low, high = run.judgement.accuracy_interval
@@ -132,6 +221,20 @@ def summary(run) -> dict:
         "split": run.metrics["split"],
         "report": str(run.folder / "report.html"),
     }
+
+
+def _read_or_fetch(data: str, on_bad_file: str, **settings):
+    if not data.startswith(TFDS):
+        return read_data(Path(data), on_bad_file=on_bad_file, **settings)
+    from kerasvision.data import from_tfds
+
+    return from_tfds(data.removeprefix(TFDS), **settings)
+
+
+def _switch(value: str) -> bool:
+    if value not in ("on", "off"):
+        raise typer.BadParameter(f"must be on or off. Received: {value!r}", param_hint="--batch-norm")
+    return value == "on"
 
 
 def _or_none(text: str) -> str | None:

@@ -15,6 +15,7 @@ def from_arrays(
     labels: Sequence[int] | np.ndarray,
     class_names: Sequence[str],
     *,
+    test: tuple | None = None,
     image_size: int | tuple[int, int] | None = None,
     validation_fraction: float = 0.2,
     test_fraction: float = 0.0,
@@ -23,15 +24,16 @@ def from_arrays(
     resize: Resize = "stretch",
     name: str = "arrays",
 ) -> VisionData:
-    """Make a data set of images in memory. The array is not copied.
+    """Make a data set of images in memory. The array is not copied, unless there is a `test` of its own.
 
     Args:
         images: (N, h, w), (N, h, w, 1) or (N, h, w, 3) uint8 in [0, 255]; grey becomes RGB when read.
         labels: (N,) whole numbers, indices into `class_names`.
         class_names: name of each label.
+        test: (images, labels) of the test split where the data have one, of the same kind as the others.
         image_size: (height, width) or one number; by default the size of the images.
         validation_fraction: share of images for validation, in [0, 1).
-        test_fraction: share of images for the test split, in [0, 1).
+        test_fraction: share of images for the test split, in [0, 1), if `test` is not given.
         seed: of the splits and of the order of training images.
         batch_size: images in a batch.
         resize: as for `Preprocessing`.
@@ -51,6 +53,10 @@ def from_arrays(
     images = np.asarray(images)
     _check_images(images)
     labels = _check_labels(labels, len(images), class_names)
+    given = None
+    if test is not None:
+        given = np.repeat(["train", "test"], [len(images), len(test[0])])
+        images, labels = _join(images, labels, test, class_names)
     preprocessing = Preprocessing(images.shape[1:3] if image_size is None else image_size, resize)
     return assemble(
         sources=images,
@@ -60,6 +66,7 @@ def from_arrays(
         preprocessing=preprocessing,
         validation_fraction=validation_fraction,
         test_fraction=test_fraction,
+        given=given,
         seed=seed,
         batch_size=batch_size,
         origin=f"{name}: {len(images)} images in memory",
@@ -95,6 +102,19 @@ def _check_images(images: np.ndarray) -> None:
         raise DataError(
             f"`images` must have shape (N, h, w), (N, h, w, 1) or (N, h, w, 3). Received: {images.shape}."
         )
+
+
+def _join(images, labels, test, class_names) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images of both splits behind each other, and their labels."""
+    test_images = np.asarray(test[0])
+    _check_images(test_images)
+    if test_images.shape[1:] != images.shape[1:]:
+        raise DataError(
+            f"The images of `test` must have the shape of the others, (N, {str(images.shape[1:])[1:]}. "
+            f"Received: {test_images.shape}."
+        )
+    test_labels = _check_labels(test[1], len(test_images), class_names)
+    return np.concatenate([images, test_images]), np.concatenate([labels, test_labels])
 
 
 def _check_labels(labels, count: int, class_names: Sequence[str]) -> np.ndarray:

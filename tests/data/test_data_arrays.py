@@ -26,6 +26,31 @@ def test_images_are_not_copied_and_come_back():
     assert data.image_size == (8, 12)
 
 
+def test_a_test_split_of_its_own():
+    data = from_arrays(
+        IMAGES[:7], LABELS[:7], ["a", "b"], test=(IMAGES[7:], LABELS[7:]), validation_fraction=0
+    )
+    assert {split: len(part) for split, part in data.splits.items()} == {"train": 7, "test": 3}
+    np.testing.assert_array_equal(data.images("train", range(7)), IMAGES[:7])
+    np.testing.assert_array_equal(data.images("test", range(3)), IMAGES[7:])
+    assert data.splits["test"].labels.tolist() == LABELS[7:]
+    shared = from_arrays(IMAGES[:7], LABELS[:7], ["a", "b"], test=(IMAGES[7:], LABELS[7:]), test_fraction=0.5)
+    assert len(shared.splits["test"]) == 3 and set(shared.splits) == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        ((IMAGES[:, :4], LABELS), r"`test` must have the shape of the others, \(N, 8, 12, 3\)"),
+        ((IMAGES, LABELS[1:]), r"`labels` must have shape \(10,\)"),
+        ((IMAGES / 255, LABELS), "`images` must be uint8"),
+    ],
+)
+def test_a_test_split_that_does_not_fit(test, message):
+    with pytest.raises(DataError, match=message):
+        from_arrays(IMAGES, LABELS, ["a", "b"], test=test)
+
+
 @pytest.mark.parametrize("shape", [(10, 8, 12), (10, 8, 12, 1)])
 def test_grey_becomes_rgb(shape):
     data = from_arrays(IMAGES[..., :1].reshape(shape), LABELS, ["a", "b"], validation_fraction=0)
