@@ -89,7 +89,7 @@ def test_every_import_of_a_package_is_required():
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     stated = config["options"]["install_requires"] + "\n".join(config["options.extras_require"].values())
     required = {line.split(">=")[0].strip() for line in stated.split("\n")}
-    names = {"PIL": "pillow", "sklearn": "scikit-learn", "IPython": "ipykernel"}
+    names = {"PIL": "pillow", "sklearn": "scikit-learn", "IPython": "ipykernel", "yaml": "pyyaml"}
     missing = {
         f"{file.relative_to(ROOT)}: {package}"
         for tree in TREES

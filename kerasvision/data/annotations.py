@@ -7,6 +7,7 @@ import numpy as np
 
 from kerasvision.data.boxes import ImageBoxes
 from kerasvision.data.decoding import Source
+from kerasvision.data.segments import scaled_polygons
 from kerasvision.errors import BadAnnotationError
 
 # Targets of a batch have room for as many boxes as the fullest image has: one file with a million boxes would
@@ -127,10 +128,16 @@ def usable_boxes(
         labels=[classes.get(label, 0) for label in one.labels],
         crowd=one.crowd,
         difficult=one.difficult,
-        segments=one.segments,
+        segments=_segments(one, size),
         extras=one.extras,
     ).take(good)
     return kept, errors, int(overhanging(boxes[good], size).sum())
+
+
+def _segments(one: Annotated, size: tuple[int, int]) -> tuple | None:
+    if one.segments is None or not one.relative:
+        return one.segments
+    return tuple(segment and scaled_polygons(segment, size) for segment in one.segments)
 
 
 def cut(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:

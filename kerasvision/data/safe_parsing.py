@@ -9,6 +9,7 @@ import math
 import ntpath
 import os
 import posixpath
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.parsers import expat
@@ -20,6 +21,7 @@ LARGEST_JSON = 4 << 30  # bytes; that of COCO 2017 has 470 MB
 MOST_ELEMENTS = 1_000_000
 DEEPEST = 32  # VOC needs 5
 LARGEST_NUMBER = 1e6  # pixels; the largest photos that are decoded have sides far below
+_MAY_OVERFLOW = re.compile(rb"\d{300}|[\d.][eE]\+?\d{3}")
 
 
 def read_bytes(path: str | os.PathLike, most: int) -> bytes:
@@ -101,10 +103,15 @@ def parse_json(content: bytes, path: str | os.PathLike):
     path = os.fspath(path)
 
     def refuse(word: str):
-        raise BadAnnotationError(path, f"holds {word}, which is no number of JSON")
+        raise BadAnnotationError(path, f"holds {word}, which is no number that can be used")
 
+    def finite(text: str) -> float:
+        return refuse(text[:30]) if math.isinf(value := float(text)) else value
+
+    # Asked for every number, this check would double the time.
+    check = {"parse_float": finite} if _MAY_OVERFLOW.search(content) else {}
     try:
-        return json.loads(content, parse_constant=refuse)
+        return json.loads(content, parse_constant=refuse, **check)
     except BadAnnotationError:
         raise
     except RecursionError:
@@ -113,11 +120,11 @@ def parse_json(content: bytes, path: str | os.PathLike):
         raise BadAnnotationError(path, f"is not valid JSON: {error}") from None
 
 
-def number(value, what: str, path: str | os.PathLike) -> float:
+def number(value, what: str, path: str | os.PathLike, most: float = LARGEST_NUMBER) -> float:
     """Return a finite number of a sensible size from text or a number.
 
     Raises:
-        BadAnnotationError: it is missing, no number, NaN, infinite or beyond a million.
+        BadAnnotationError: it is missing, no number, NaN, infinite or beyond `most`.
     """
     try:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -128,9 +135,9 @@ def number(value, what: str, path: str | os.PathLike) -> float:
     except ValueError:
         shown = "nothing" if value is None else repr(value)[:60]
         raise BadAnnotationError(path, f"{what} must be a number. Received: {shown}") from None
-    if not abs(found) <= LARGEST_NUMBER:  # NaN, too
+    if not abs(found) <= most:  # NaN, too
         raise BadAnnotationError(
-            path, f"{what} must be within a million pixels. Received: {repr(value)[:60]}"
+            path, f"{what} must be a number up to {most:g}. Received: {repr(value)[:60]}"
         )
     return found
 

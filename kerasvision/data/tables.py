@@ -117,7 +117,7 @@ def image_csv(
 
 
 def _read(table: Path, columns: Mapping[str, str]) -> list[_Row]:
-    text = _text(table)
+    text = read_table_text(table)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text, columns))
     try:
         reader.fieldnames = _header(table, reader.fieldnames or (), columns)
@@ -131,7 +131,8 @@ def _read(table: Path, columns: Mapping[str, str]) -> list[_Row]:
     return rows
 
 
-def _text(table: Path) -> str:
+def read_table_text(table: Path) -> str:
+    """Return the text of a CSV file, or refuse what is none."""
     try:
         with open(table, encoding="utf-8-sig", newline="") as stream:
             text = stream.read()

@@ -1,6 +1,7 @@
 """Pascal VOC: one XML file a photo, splits in `ImageSets/Main`."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ import numpy as np
 
 from kerasvision.data.annotations import Annotated, unusable
 from kerasvision.data.box_loading import BoxSettings, load_boxes
+from kerasvision.data.box_writing import SHORT, Outgoing, fresh_folder, outgoing, say_lost, write_image
 from kerasvision.data.folders import SPLIT_FOLDERS
 from kerasvision.data.listing import list_images
 from kerasvision.data.pixel_cache import DEFAULT_LIMIT
@@ -18,7 +20,10 @@ from kerasvision.data.safe_parsing import inside, number, read_xml
 from kerasvision.data.vision_data import VisionData
 from kerasvision.data.wording import listed, several
 from kerasvision.errors import BadAnnotationError, BadImageError, DataError
+from kerasvision.files import write_atomically
+from kerasvision.progress import say
 
+_FLAG = re.compile(r"\s+(-1|0|1)$")
 _KEPT = ("pose", "truncated", "occluded")  # what else VOC says of an object, as text
 
 
@@ -196,7 +201,8 @@ def _read_list(path: Path) -> set[str]:
         ) from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text ({error}).") from None
-    return {line.split()[0] for line in lines if line.strip()}
+    # Lists of a class have a 1, 0 or -1 behind each name; names themselves may hold spaces.
+    return {_FLAG.sub("", line.strip()) for line in lines if line.strip()}
 
 
 def _split_of(file: str, lists: Mapping[str, set[str]] | None) -> str | None:
@@ -267,6 +273,7 @@ def _annotated(document: ElementTree.Element, source: str, name: str, path: str,
         labels=labels,
         objects=[f"object {index + 1} ({label or 'no name'})" for index, label in enumerate(labels)],
         size=_stated_size(document, path),
+        crowd=np.array([_flag(element, "iscrowd") for element in objects], bool),
         difficult=np.array([_flag(element, "difficult") for element in objects], bool),
         extras=tuple(_extras(element) for element in objects),
         split=split,
@@ -312,3 +319,88 @@ def _left_over_note(left_over: tuple[list[str], list[str]]) -> list[str]:
         files = several(len(unlisted), "XML file", ("is", "are"))
         notes.append(f"{files} in no list of ImageSets/Main and were left out: {listed(unlisted)}.")
     return notes
+
+
+def write_pascal_voc(data: VisionData, folder: str | os.PathLike) -> Path:
+    """Write photos and boxes as Pascal VOC: `JPEGImages/`, `Annotations/`, `ImageSets/Main/`.
+
+    Files of photos are copied as they are. Corners are rounded to whole pixels, counted from 1 and both
+    inside, as VOC does; a box that would vanish by this is made two pixels wide, which is said. Crowds are
+    marked by `<iscrowd>`, an element of our own; outlines are lost.
+
+    Args:
+        data: with boxes.
+        folder: empty, or not there yet.
+
+    Returns:
+        The folder; `pascal_voc(folder)` reads it.
+
+    Raises:
+        DataError: the data have no boxes, a class name holds what XML cannot, or there is something in the
+            folder.
+    """
+    images = outgoing(data)
+    _check_for_xml(data.class_names)
+    root = fresh_folder(folder)
+    say_lost(data, "Pascal VOC", difficult=False, segments=True)
+    for name in ("Annotations", "ImageSets/Main", "JPEGImages"):
+        (root / name).mkdir(parents=True)
+    lists: dict[str, list[str]] = {split: [] for split in data.splits}
+    widened = 0
+    for image in images:
+        write_image(image, root / "JPEGImages")
+        document, made = _document(image, data.class_names)
+        widened += made
+        with write_atomically(root / "Annotations" / f"{image.stem}.xml") as file:
+            file.write(ElementTree.tostring(document, encoding="utf-8"))
+        lists[image.split].append(image.stem)
+    for split, stems in lists.items():
+        with write_atomically(root / "ImageSets" / "Main" / f"{SHORT[split]}.txt", "w") as file:
+            file.writelines(f"{stem}\n" for stem in stems)
+    if widened:
+        say(f"{several(widened, 'box', ('was', 'were'))} widened to two pixels.")
+    return root
+
+
+def _check_for_xml(class_names: Sequence[str]) -> None:
+    for name in class_names:
+        if any(ord(letter) < 32 or letter in "\ufffe\uffff" for letter in name):
+            raise DataError(f"The class name {name!r} holds a character that XML has not. Rename the class.")
+
+
+def _document(image: Outgoing, class_names: Sequence[str]) -> tuple[ElementTree.Element, int]:
+    """Return the XML of an image, and how many of its boxes were widened."""
+    document = ElementTree.Element("annotation")
+    _add(document, {"folder": "JPEGImages", "filename": image.file})
+    height, width = image.boxes.size
+    _add(ElementTree.SubElement(document, "size"), {"width": width, "height": height, "depth": 3})
+    _add(document, {"segmented": 0})
+    widened = 0
+    for index, label in enumerate(image.boxes.labels):
+        element = ElementTree.SubElement(document, "object")
+        extras = image.boxes.extras[index] if image.boxes.extras is not None else {}
+        _add(element, {"name": class_names[label]})
+        _add(element, {"pose": "Unspecified", "truncated": 0} | {k: extras[k] for k in _KEPT if k in extras})
+        _add(element, {"difficult": int(image.boxes.difficult[index])})
+        _add(element, {"iscrowd": 1} if image.boxes.crowd[index] else {})
+        left, right, wide = _whole_pixels(*image.boxes.boxes[index, [0, 2]], width)
+        top, bottom, high = _whole_pixels(*image.boxes.boxes[index, [1, 3]], height)
+        box = {"xmin": left, "ymin": top, "xmax": right, "ymax": bottom}
+        _add(ElementTree.SubElement(element, "bndbox"), box)
+        widened += wide or high
+    ElementTree.indent(document)
+    return document, widened
+
+
+def _whole_pixels(low: float, high: float, size: int) -> tuple[int, int, bool]:
+    """Return first and last pixel of a span, counted from 1, and whether it had to be widened."""
+    first, last = int(np.floor(low + 0.5)) + 1, int(np.floor(high + 0.5))
+    if last > first:
+        return first, last, False
+    first = min(max(1, first), max(1, size - 1))
+    return first, first + 1, True
+
+
+def _add(element: ElementTree.Element, values: Mapping[str, object]) -> None:
+    for name, value in values.items():
+        ElementTree.SubElement(element, name).text = str(value)
