@@ -126,11 +126,10 @@ def best_threshold(scores: np.ndarray, hits: np.ndarray, boxes: int) -> Operatin
     )
 
 
-def mean_average_precision(classes: Sequence[ClassRecords]) -> float | None:
-    """Return the mean of COCO's AP over the classes that occur; None where none does."""
-    curves = [precision_recall(c.scores, c.hits, int(c.boxes.sum())) for c in classes]
-    values = [curve.average_precision for curve in curves if curve]
-    return float(np.mean(values)) if values else None
+def average_precision(one: ClassRecords) -> float | None:
+    """Return COCO's AP of one class; None where it has no box."""
+    value = _resampled(one, np.ones((1, one.boxes.size), np.int64)).item()
+    return None if np.isnan(value) else value
 
 
 def average_precision_interval(

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from kerasvision.metrics.detection_curves import mean_average_precision, records
+from kerasvision.metrics.detection_curves import average_precision, records
 from kerasvision.metrics.detection_matching import Matches, Pairs, match_detections
 
 # What a detection can be. The order of the wrong ones is the order in which they are looked for.
@@ -96,7 +96,8 @@ def error_costs(truth: Sequence, found: Sequence, classes: int, *, iou: float = 
     away, as are duplicates, background and both; missed boxes are no longer asked for.
 
     Unlike TIDE's own program, boxes and detections match as in COCO (the best 100 of an image and class), so
-    that the AP is the AP50 of `judge_detections`, and classes without a box do not count as 0.
+    that the AP is the AP50 of `judge_detections`. Classes without a box are left out, and one of which every
+    box was missed counts as 1 without them (there as 0, as if missing them cost nothing).
 
     Args:
         truth: one `ImageBoxes` an image.
@@ -113,12 +114,13 @@ def error_costs(truth: Sequence, found: Sequence, classes: int, *, iou: float = 
 def errors_of(matches: Matches, classes: int) -> DetectionErrors:
     """Say how much AP each kind of mistake costs, for ready matches."""
     kinds = kinds_of(matches)
-    ap = mean_average_precision([records(matches, c) for c in range(classes)])
+    before = _average_precisions(matches, classes)
+    ap = float(np.mean(list(before.values()))) if before else None
 
     def gain(mended: Matches) -> float | None:
-        after = mean_average_precision([records(mended, c) for c in range(classes)])
-        # Where every box of every class was missed, nothing is left to find.
-        return None if ap is None else max(0.0, (1.0 if after is None else after) - ap)
+        # A class of which no box is left to ask for has nothing wrong with it that this would not mend.
+        after = _average_precisions(mended, classes)
+        return None if ap is None else max(0.0, float(np.mean([after.get(c, 1.0) for c in before])) - ap)
 
     return DetectionErrors(
         ap=ap,
@@ -171,6 +173,12 @@ def mend(matches: Matches, kinds: ErrorKinds, kind: str) -> Matches:
     taken[kinds.aim[saved]] = True
     mended = replace(matches, found=replace(matches.found, labels=labels), partner=partner, taken=taken)
     return _without(mended, wrong & ~saved)
+
+
+def _average_precisions(matches: Matches, classes: int) -> dict[int, float]:
+    """Return the AP of each class that occurs."""
+    values = {c: average_precision(records(matches, c)) for c in range(classes)}
+    return {c: value for c, value in values.items() if value is not None}
 
 
 def _best_of_their_box(matches: Matches, kinds: ErrorKinds) -> np.ndarray:
