@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,18 @@ from kerasvision.errors import BadAnnotationError
 MOST_BOXES = 10_000
 # Sizes are whole pixels; labelling tools round and clip edges in their own ways.
 OVERHANG = 2.0  # pixels beyond an edge that are cut off without a word
+
+
+class Fault(NamedTuple):
+    """Why a box cannot be used.
+
+    Args:
+        reason: what is wrong with it, to follow the words that the box is called by.
+        kind: what it is about: how it is written, its size, its place, or its class.
+    """
+
+    reason: str
+    kind: Literal["format", "size", "place", "class"] = "format"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +48,7 @@ class Annotated:
         segments: per box, or `None`.
         extras: per box, or `None`.
         split: `"train"`, `"validation"`, `"test"` or `""`.
-        faults: what the reader found wrong with a box: its index -> why it cannot be used.
+        faults: what the reader found wrong with boxes, by index.
         problem: why nothing the file says of this image can be used, `None` if that can.
     """
 
@@ -52,7 +65,7 @@ class Annotated:
     segments: tuple | None = None
     extras: tuple[Mapping, ...] | None = None
     split: str = ""
-    faults: Mapping[int, str] = field(default_factory=dict)
+    faults: Mapping[int, Fault] = field(default_factory=dict)
     problem: str | None = None
 
     def in_pixels(self, size: tuple[int, int]) -> np.ndarray:
@@ -82,8 +95,8 @@ def image_fault(one: Annotated, size: tuple[int, int]) -> str | None:
     return f"states {stated} pixels for {one.name}, which has {real}. {hint}"
 
 
-def box_faults(one: Annotated, size: tuple[int, int], classes: Mapping[str, int]) -> dict[int, str]:
-    """Return what is wrong with boxes that cannot be used: index -> reason.
+def box_faults(one: Annotated, size: tuple[int, int], classes: Mapping[str, int]) -> dict[int, Fault]:
+    """Return what is wrong with boxes that cannot be used, by index.
 
     Args:
         one: what is annotated.
@@ -100,16 +113,18 @@ def box_faults(one: Annotated, size: tuple[int, int], classes: Mapping[str, int]
     for index in np.flatnonzero(~finite | (sides <= 0).any(-1) | outside):
         width, height = sides[index]
         if not finite[index]:
-            reason = "has a coordinate that is no finite number"
+            fault = Fault("has a coordinate that is no finite number")
         elif width <= 0 or height <= 0:
             kind = "a negative size" if width < 0 or height < 0 else "no size"
-            reason = f"has {kind} ({width:g} x {height:g} pixels)"
+            fault = Fault(f"has {kind} ({width:g} x {height:g} pixels)", "size")
         else:
-            reason = f"lies outside of the image ({corners(boxes[index])} on {size[1]} x {size[0]} pixels)"
-        faults.setdefault(int(index), reason)
+            where = f"{corners(boxes[index])} on {size[1]} x {size[0]} pixels"
+            fault = Fault(f"lies outside of the image ({where})", "place")
+        faults.setdefault(int(index), fault)
     for index, label in enumerate(one.labels):
         if label not in classes:
-            faults.setdefault(index, f"has the class {label!r}, which is none of the class names")
+            reason = f"has the class {label!r}, which is none of the class names"
+            faults.setdefault(index, Fault(reason, "class"))
     return faults
 
 
@@ -118,7 +133,7 @@ def usable_boxes(
 ) -> tuple[ImageBoxes, list[BadAnnotationError], int]:
     """Return the boxes that can be used, the errors of the others, and how many were cut at the edges."""
     faults = box_faults(one, size, classes)
-    errors = [BadAnnotationError(one.file, f"{one.objects[i]} {faults[i]}") for i in sorted(faults)]
+    errors = [BadAnnotationError(one.file, f"{one.objects[i]} {faults[i].reason}") for i in sorted(faults)]
     boxes = one.in_pixels(size)
     inside = cut(boxes, size)
     good = np.array([i for i in range(len(boxes)) if i not in faults], np.int64)

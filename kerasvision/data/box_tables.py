@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from kerasvision.data.annotations import Annotated
+from kerasvision.data.annotations import Annotated, Fault
 from kerasvision.data.box_loading import BoxSettings, load_boxes
 from kerasvision.data.box_writing import fresh_folder, outgoing, say_lost, write_image
 from kerasvision.data.folders import SPLIT_FOLDERS
@@ -158,9 +158,9 @@ def _annotated(table: Path, root: Path, path: str, rows: list[tuple[int, dict[st
         try:
             boxes[index] = [number(row[corner], corner, table) for corner in CORNERS]
         except BadAnnotationError as error:
-            faults[index] = error.reason
+            faults[index] = Fault(error.reason)
         if not row["label"]:
-            faults.setdefault(index, "has no label")
+            faults.setdefault(index, Fault("has no label", "class"))
     return Annotated(
         source=str(root / path),
         name=path,

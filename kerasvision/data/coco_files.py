@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from kerasvision.data.annotations import Annotated, unusable
+from kerasvision.data.annotations import Annotated, Fault, unusable
 from kerasvision.data.box_loading import BoxSettings, load_boxes
 from kerasvision.data.box_writing import SHORT, fresh_folder, outgoing, write_image
 from kerasvision.data.folders import SPLIT_FOLDERS
@@ -248,12 +248,13 @@ def _annotated(
             if "area" in annotation:
                 number(annotation["area"], "`area`", file, most=LARGEST_NUMBER**2)
         except BadAnnotationError as error:
-            faults[index] = error.reason
+            faults[index] = Fault(error.reason)
         if labels[-1] is None:
             labels[-1] = ""
-            faults.setdefault(index, f"has the category {category!r:.60}, which the file does not list")
-        if fault := segment_fault(annotation.get("segmentation"), size):
-            faults.setdefault(index, fault)
+            reason = f"has the category {category!r:.60}, which the file does not list"
+            faults.setdefault(index, Fault(reason, "class"))
+        if reason := segment_fault(annotation.get("segmentation"), size):
+            faults.setdefault(index, Fault(reason))
     segments = tuple(annotation.get("segmentation") or None for annotation in annotations)
     return Annotated(
         source=os.path.join(folder, name),

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from kerasvision.data.annotations import Annotated, unusable
+from kerasvision.data.annotations import Annotated, Fault, unusable
 from kerasvision.data.box_loading import BoxSettings, load_boxes
 from kerasvision.data.box_writing import SHORT, Outgoing, fresh_folder, outgoing, say_lost, write_image
 from kerasvision.data.folders import SPLIT_FOLDERS
@@ -258,13 +258,14 @@ def _annotated(document: ElementTree.Element, source: str, name: str, path: str,
         try:
             boxes[index] = _box(element, path)
         except BadAnnotationError as error:
-            faults[index] = error.reason
+            faults[index] = Fault(error.reason)
             continue
         xmin, ymin, xmax, ymax = boxes[index] + (1, 1, 0, 0)
         if xmax == xmin or ymax == ymin:  # a click without a drag, not an object of one pixel
-            faults[index] = f"has no size (xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, ymax {ymax:g})"
+            where = f"xmin {xmin:g}, ymin {ymin:g}, xmax {xmax:g}, ymax {ymax:g}"
+            faults[index] = Fault(f"has no size ({where})", "size")
     labels = [(element.findtext("name") or "").strip() for element in objects]
-    faults |= {index: "has no <name>" for index, label in enumerate(labels) if not label}
+    faults |= {index: Fault("has no <name>") for index, label in enumerate(labels) if not label}
     return Annotated(
         source=source,
         name=name,

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from kerasvision.data.annotations import Annotated, unusable
+from kerasvision.data.annotations import Annotated, Fault, unusable
 from kerasvision.data.box_loading import BoxSettings, load_boxes
 from kerasvision.data.box_writing import SHORT, fresh_folder, outgoing, say_lost, write_image
 from kerasvision.data.boxes import ImageBoxes
@@ -269,10 +269,12 @@ def _read_file(root: Path, image: str, text: str | None, names: Sequence[str], s
     boxes, segments, labels, faults = np.zeros((len(rows), 4)), [None] * len(rows), [""] * len(rows), {}
     for index, (_, words) in enumerate(rows):
         try:
-            labels[index] = _label(words[0], names, path)
+            labels[index], unknown = _label(words[0], names, path)
+            if unknown:
+                faults[index] = Fault(unknown, "class")
             boxes[index], segments[index] = _shape(words[1:], path)
         except BadAnnotationError as error:
-            faults[index] = error.reason
+            faults[index] = Fault(error.reason)
     return Annotated(
         source=source,
         name=image,
@@ -287,13 +289,14 @@ def _read_file(root: Path, image: str, text: str | None, names: Sequence[str], s
     )
 
 
-def _label(word: str, names: Sequence[str], path: str) -> str:
+def _label(word: str, names: Sequence[str], path: str) -> tuple[str, str | None]:
+    """Return the name of a class, and what is wrong if it has none."""
     if not word.isascii() or not word.isdigit() or len(word) > 9:
         raise BadAnnotationError(path, f"must begin with the number of a class. Received: {word[:40]!r}")
     if int(word) >= len(names):
         last = len(names) - 1
-        raise BadAnnotationError(path, f"has the class {int(word)}, but the names go from 0 to {last}")
-    return names[int(word)]
+        return "", f"has the class {int(word)}, but the names go from 0 to {last}"
+    return names[int(word)], None
 
 
 def _shape(words: Sequence[str], path: str) -> tuple[tuple[float, ...], list | None]:

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from kerasvision.data.decoding import Source
+from kerasvision.data.doctor.box_rules import BOX_RULES
 from kerasvision.data.doctor.clean_list import CleanList, write_clean_list
 from kerasvision.data.doctor.exam import examine_all
 from kerasvision.data.doctor.findings import SEVERITIES, Case, Problem, Seen
 from kerasvision.data.doctor.intake import Intake, take_in
-from kerasvision.data.doctor.rules import RULES
+from kerasvision.data.doctor.rules import IMAGE_RULES, RULES
 from kerasvision.data.doctor.twin_rules import TWIN_RULES
 from kerasvision.data.doctor.twins import find_twins
 from kerasvision.data.vision_data import VisionData
@@ -33,10 +34,11 @@ class Checkup:
     Attributes:
         origin: what was checked.
         images: how many images were looked at.
-        counts: readable images by split (`"all"` where there are none) and class.
+        counts: readable images (or boxes) by split (`"all"` where there are none) and class.
         problems: what is wrong, errors first; empty when all is well.
         facts: sizes, formats and the like, for people.
         seconds: how long it took.
+        counted: what `counts` counts, `"images"` or `"boxes"`.
     """
 
     origin: str
@@ -46,6 +48,7 @@ class Checkup:
     facts: Mapping[str, str]
     seconds: float
     sources: Mapping[str, Source] = field(default_factory=dict, repr=False)
+    counted: str = "images"
 
     @property
     def ok(self) -> bool:
@@ -57,7 +60,9 @@ class Checkup:
         counts = {s: sum(p.severity == s for p in self.problems) for s in SEVERITIES}
         parts = [f"{n} {s}{'' if n == 1 else 's'}" for s, n in counts.items() if n]
         classes = len(next(iter(self.counts.values()), ()))
-        what = f"{self.images:,} images, {classes} {'class' if classes == 1 else 'classes'}"
+        boxes = sum(sum(counts.values()) for counts in self.counts.values())
+        what = f"{self.images:,} images, " + (f"{boxes:,} boxes, " if self.counted == "boxes" else "")
+        what += f"{classes} {'class' if classes == 1 else 'classes'}"
         verdict = "ready to train" if self.ok else "not ready to train"
         return f"{what}: {verdict}" + (f" ({', '.join(parts)})." if parts else ", nothing to complain about.")
 
@@ -67,6 +72,7 @@ class Checkup:
             "origin": self.origin,
             "ok": self.ok,
             "images": self.images,
+            "counted": self.counted,
             "counts": {split: dict(counts) for split, counts in self.counts.items()},
             "problems": [asdict(problem) for problem in self.problems],
             "facts": dict(self.facts),
@@ -102,9 +108,13 @@ def check(
     in two classes; files that cannot be read; classes without, with few or with very many images; copies;
     names that lie about the format; odd sizes and colour modes. Nothing is ever written into the folder.
 
+    Folders and files with boxes (Pascal VOC, COCO, YOLO, CSV) are told by their layout. Found are boxes
+    without size, outside of the image, of unknown classes or drawn twice; annotations of another image size
+    or without image; images without annotation; objects that are tiny at the input size.
+
     Args:
-        data: a folder as for `image_folder`, a file as for `image_csv`, or a `VisionData`, whose splits are
-            then compared.
+        data: a folder as for `image_folder`, `pascal_voc`, `coco` or `yolo`; a file as for `image_csv`,
+            `box_csv`, `coco` or `yolo`; or a `VisionData`, whose splits are then compared.
         near_duplicates: look for copies that were resized or saved again, too.
         page: HTML file to write, with pictures of what was found.
         clean_list: CSV file to write for `image_csv`, with `path,label` and, where there are splits, `split`:
@@ -130,6 +140,11 @@ def check(
     intake = take_in(data)
     page = _outside(page, intake, "page", ".html")
     clean_list = _outside(clean_list, intake, "clean_list", ".csv")
+    if clean_list is not None and intake.boxes is not None:
+        raise DataError(
+            "`clean_list` lists images with classes. For boxes load with on_bad_file='skip' and write what "
+            "is left by `write_pascal_voc`, `write_coco`, `write_yolo` or `write_box_csv`."
+        )
     exams = examine_all(intake.sources, intake.names)
     seen = Seen(intake, exams, find_twins(exams, near=near_duplicates))
     problems = _problems(seen)
@@ -141,6 +156,7 @@ def check(
         facts=_facts(seen),
         seconds=round(time.perf_counter() - started, 2),
         sources=_pictured(intake, problems),
+        counted="images" if intake.boxes is None else "boxes",
     )
     if page is not None:
         from kerasvision.data.doctor.page import write_page
@@ -154,7 +170,8 @@ def check(
 
 def _problems(seen: Seen) -> tuple[Problem, ...]:
     """Apply all rules; errors first, within a severity in the order of the rules (leaks come first)."""
-    found = [problem for rule in (*TWIN_RULES, *RULES) for problem in rule(seen)]
+    rules = RULES if seen.intake.boxes is None else (*BOX_RULES, *IMAGE_RULES)
+    found = [problem for rule in (*TWIN_RULES, *rules) for problem in rule(seen)]
     return tuple(sorted(found, key=lambda problem: SEVERITIES.index(problem.severity)))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from kerasvision.data.doctor.box_intake import count_boxes
 from kerasvision.data.doctor.exam import Exam
 from kerasvision.data.doctor.intake import Intake
 from kerasvision.data.doctor.twins import Twins
@@ -69,7 +70,10 @@ class Seen:
         return Case(tuple(self.intake.names[i] for i in members), note)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Return readable images by split (or "all") and class."""
+        """Return readable images (or boxes, where there are any) by split (or "all") and class."""
+        if self.intake.boxes is not None:
+            there = self.intake
+            return count_boxes(there.boxes, there.splits, there.class_names, there.split_names)
         splits = self.intake.split_names or ("all",)
         counts = {split: dict.fromkeys(self.intake.class_names, 0) for split in splits}
         for i, _ in self.usable():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kerasvision.data.assembling import check_class_names
 from kerasvision.data.decoding import Source, open_photo
+from kerasvision.data.doctor.box_intake import Boxed, BoxIntake, boxed_path, boxes_of_data
 from kerasvision.data.folders import find_layout, split_folders
 from kerasvision.data.listing import Listing, list_images
 from kerasvision.data.tables import TABLE_SUFFIXES, image_csv
@@ -41,6 +42,7 @@ class Intake:
         others: number of other files, by suffix.
         repeated: links to folders that had been visited already.
         skipped: images that a `VisionData` had left out: (name, reason).
+        boxes: what is annotated, `None` for images with classes.
     """
 
     origin: str
@@ -56,6 +58,7 @@ class Intake:
     others: tuple[tuple[str, int], ...] = ()
     repeated: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
+    boxes: BoxIntake | None = None
 
 
 def take_in(data: str | os.PathLike | VisionData) -> Intake:
@@ -67,8 +70,25 @@ def take_in(data: str | os.PathLike | VisionData) -> Intake:
     if isinstance(data, VisionData):
         return _from_data(data)
     path = Path(data).expanduser()
+    if (boxed := boxed_path(path)) is not None:
+        return _from_boxed(path, boxed)
     is_table = path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir()
     return _from_table(path) if is_table else _from_folder(path)
+
+
+def _from_boxed(path: Path, boxed: Boxed) -> Intake:
+    present = set(boxed.splits) - {""}
+    return Intake(
+        origin=str(path),
+        root=boxed.root if path.is_dir() else None,
+        sources=boxed.sources,
+        names=boxed.names,
+        labels=[""] * len(boxed.names),
+        splits=boxed.splits,
+        class_names=boxed.class_names,
+        split_names=tuple(split for split in SPLITS if split in present),
+        boxes=boxed.boxes,
+    )
 
 
 def _from_table(path: Path) -> Intake:
@@ -139,16 +159,20 @@ def _from_data(data: VisionData) -> Intake:
     parts = [(split, data.splits[split]) for split in SPLITS if split in data.splits]
     origin = data.origin or "data in memory"
     folder = Path(origin)
+    names = [_unique(name, split, parts) for split, samples in parts for name in samples.names]
+    labels = [label for _, samples in parts for label in samples.labels]
+    detect = data.task == "detect"
     return Intake(
         origin=origin,
         root=folder.absolute() if data.origin and folder.is_dir() else None,
         sources=Chained([samples.sources for _, samples in parts]),
-        names=[_unique(name, split, parts) for split, samples in parts for name in samples.names],
-        labels=[data.class_names[label] for _, samples in parts for label in samples.labels],
+        names=names,
+        labels=[""] * len(names) if detect else [data.class_names[label] for label in labels],
         splits=[split for split, samples in parts for _ in range(len(samples))],
         class_names=data.class_names,
         split_names=tuple(split for split, _ in parts),
         skipped=tuple((error.path, error.reason) for error in data.skipped),
+        boxes=boxes_of_data(data, names) if detect else None,
     )
 
 

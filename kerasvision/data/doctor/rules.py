@@ -50,10 +50,14 @@ def unreadable(seen: Seen) -> Iterator[Problem]:
         yield Problem(
             "unreadable",
             "error",
-            f"{several(len(cases), 'image', ('cannot', 'cannot'))} be used.",
+            f"{several(len(cases), _unusable(seen), ('cannot', 'cannot'))} be used.",
             'Replace or remove them, or leave them out by on_bad_file="skip" (--on-bad-file skip).',
             cases,
         )
+
+
+def _unusable(seen: Seen) -> str:
+    return "image" if seen.intake.boxes is None else "file"
 
 
 def layout(seen: Seen) -> Iterator[Problem]:
@@ -279,4 +283,6 @@ def leftovers(seen: Seen) -> Iterator[Problem]:
         )
 
 
+# Of classes, splits and folders boxes have rules of their own (`box_rules`).
+IMAGE_RULES = (unreadable, alike_names, suffixes, shapes, colours, leftovers)
 RULES = (unreadable, layout, empty_classes, alike_names, balance, suffixes, shapes, colours, leftovers)

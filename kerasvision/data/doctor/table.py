@@ -79,7 +79,7 @@ def _classes(checkup: "Checkup", most: int = 15):
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
     table.add_column("Class", overflow="fold")
     for split in checkup.counts:
-        table.add_column("images" if split == "all" else split, justify="right")
+        table.add_column(checkup.counted if split == "all" else split, justify="right")
     table.add_column("")
     totals = {
         name: sum(counts[name] for counts in checkup.counts.values())

@@ -7,6 +7,7 @@ from kerasvision.data.doctor.rules import TINY
 from kerasvision.data.wording import several
 
 REMEDY = 'Keep each in one split only; check(…, clean_list="clean.csv") writes a list without the leaks.'
+BOX_REMEDY = "Keep each in one split only."
 
 
 def leaks(seen: Seen) -> Iterator[Problem]:
@@ -18,7 +19,7 @@ def leaks(seen: Seen) -> Iterator[Problem]:
             "error",
             f"{several(len(exact), 'image', ('is', 'are'))} in more than one split "
             f"({_between(seen, exact)}): the accuracy will look better than it is.",
-            REMEDY,
+            _remedy(seen),
             tuple(seen.together(members, _sameness(seen, members)) for members in exact),
         )
     near = [c for c in seen.twins.clusters() if _pairs_across(seen, c, seen.intake.splits)]
@@ -29,7 +30,7 @@ def leaks(seen: Seen) -> Iterator[Problem]:
             "error" if max(sizes) >= TINY else "warning",  # small drawings such as digits are alike by nature
             f"{several(len(near), 'image', ('has', 'have'))} a nearly equal copy in another split "
             f"({_between(seen, near)}): resized, saved again, or frames of one scene.",
-            "Look at them. " + REMEDY,
+            "Look at them. " + _remedy(seen),
             tuple(seen.together(cluster, "nearly the same picture") for cluster in near),
         )
 
@@ -58,11 +59,12 @@ def conflicts(seen: Seen) -> Iterator[Problem]:
 
 def copies(seen: Seen) -> Iterator[Problem]:
     """Copies within one class and split."""
+    keep = "Keep one of each (the clean list does)" if seen.intake.boxes is None else "Keep one of each"
+    among = " in the same class" if seen.intake.boxes is None else ""
     advice = (
-        "Keep one of each (the clean list does): a copy teaches nothing new."
+        f"{keep}: a copy teaches nothing new."
         if seen.intake.split_names
-        else "Keep one of each (the clean list does): cutting off a validation split would "
-        "put copies on both sides."
+        else f"{keep}: cutting off a validation split would put copies on both sides."
     )
     exact = [members for members in seen.twins.groups() if _plain(seen, members)]
     if exact:
@@ -70,7 +72,7 @@ def copies(seen: Seen) -> Iterator[Problem]:
         yield Problem(
             "duplicates",
             "warning",
-            f"{several(spare, 'image', ('is a copy', 'are copies'))} of another one in the same class.",
+            f"{several(spare, 'image', ('is a copy', 'are copies'))} of another one{among}.",
             advice,
             tuple(seen.together(members, _sameness(seen, members)) for members in exact),
         )
@@ -80,7 +82,7 @@ def copies(seen: Seen) -> Iterator[Problem]:
         yield Problem(
             "near duplicates",
             "warning",
-            f"{several(spare, 'image', ('looks', 'look'))} nearly like another one in the same class.",
+            f"{several(spare, 'image', ('looks', 'look'))} nearly like another one{among}.",
             "Look at them. " + advice,
             tuple(seen.together(cluster, "nearly the same picture") for cluster in near),
         )
@@ -91,6 +93,10 @@ def copies(seen: Seen) -> Iterator[Problem]:
             f"The search for near duplicates stopped after {len(seen.twins.pairs):,} pairs.",
             "These look like frames of videos: split by video, not by frame.",
         )
+
+
+def _remedy(seen: Seen) -> str:
+    return REMEDY if seen.intake.boxes is None else BOX_REMEDY
 
 
 TWIN_RULES = (leaks, conflicts, copies)
