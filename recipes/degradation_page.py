@@ -71,11 +71,11 @@ def draw(study: DegradationStudy):
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    families = list(dict.fromkeys(curve.family for curve in study.curves))
+    families = sorted({curve.family for curve in study.curves})  # plain to the left, as in the paper
     figure = Figure(figsize=(5.4 * len(families), 4.4), layout="constrained")
     panels = figure.subplots(1, len(families), sharex=True, sharey=True, squeeze=False)[0]
     for panel, family in zip(panels, families, strict=True):
-        chosen = [curve for curve in study.curves if curve.family == family]
+        chosen = sorted((c for c in study.curves if c.family == family), key=lambda c: (c.depth or 0, c.name))
         for number, curve in enumerate(chosen):
             _draw_network(panel, curve, f"C{number % 10}")
         panel.set_title(family)
