@@ -17,7 +17,7 @@ import numpy as np
 from kerasvision.errors import WeightsError
 from kerasvision.models.keras_matching import match_keras
 from kerasvision.models.matching import Match, misfit
-from kerasvision.models.preprocessing import Normalization, mode_in
+from kerasvision.models.preprocessing import Normalization, agree, mode_in
 from kerasvision.models.registry import entry, list_models
 from kerasvision.models.sources import Source, open_source
 from kerasvision.models.torch_matching import match_torch
@@ -81,7 +81,7 @@ def load_source(model: keras.Model, opened: Source, *, ignore: Sequence[str] = (
     else:
         match = match_keras(model, opened.path, ignore)
     _check_values(match, opened.path)
-    _check_preprocessing(model, match, opened.path)
+    _check_preprocessing(model, match.preprocessing, opened.path)
     for variable, value in zip(match.variables, match.values, strict=True):
         variable.assign(value)
     preprocessing = match.preprocessing or (mode_in(model) or _usual(model) if opened.torch is None else None)
@@ -98,11 +98,13 @@ def _check_values(match: Match, path: Path) -> None:
             )
 
 
-def _check_preprocessing(model: keras.Model, match: Match, path: Path) -> None:
+def _check_preprocessing(
+    model: keras.Model, expected: str | Normalization | None, path: str | os.PathLike
+) -> None:
     present = mode_in(model)
-    if None not in (present, match.preprocessing) and present != match.preprocessing:
+    if None not in (present, expected) and not agree(present, expected):
         raise WeightsError(
-            f"The weights in {path} expect pixels prepared as {match.preprocessing!r}, but model "
+            f"The weights in {path} expect pixels prepared as {expected!r}, but model "
             f"{model.name!r} prepares them as {present!r} in its layer `preprocess`. It was left unchanged. "
             "Build it with these weights: kerasvision.models.classifier(…, weights=…) or "
             "pretrained(…, weights=…)."
@@ -125,7 +127,9 @@ def _load_imagenet(model: keras.Model) -> LoadedWeights:
         )
     names = {layer.name for layer in model.layers}
     twin = known.builder(
-        include_top=bool(names & set(known.top_layers)), weights="imagenet", input_shape=model.input_shape[1:]
+        include_top=bool(names & set(known.top_layers)),
+        weights="imagenet",
+        input_shape=tuple(model.inputs[0].shape[1:]),
     )
     theirs = {layer.name: layer for layer in twin.layers if layer.weights}
     ours = {layer.name: layer for layer in model.layers if layer.weights}
@@ -139,8 +143,9 @@ def _load_imagenet(model: keras.Model) -> LoadedWeights:
     ]
     if problems:
         raise misfit(
-            model, "'imagenet'", problems, f"Build it with the options of {known.name!r}, and 1000 classes."
+            model, "'imagenet'", [problems], f"Build it with the options of {known.name!r}, and 1000 classes."
         )
+    _check_preprocessing(model, known.preprocessing, "'imagenet'")
     for name, layer in ours.items():
         layer.set_weights(theirs[name].get_weights())
     return LoadedWeights(tuple(ours), (), known.preprocessing)

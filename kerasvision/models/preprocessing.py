@@ -58,6 +58,13 @@ def mode_in(model: keras.Model) -> str | Normalization | None:
     return mode_of_scaling(layer.scale, layer.offset)
 
 
+def agree(first: str | Normalization, second: str | Normalization) -> bool:
+    """Tell whether two modes do the same; numbers may differ by rounding."""
+    if "included" in (first, second):
+        return first == second
+    return _close(_scaling(first), _scaling(second))
+
+
 def mode_of_scaling(scale, offset) -> str | Normalization:
     """Return the mode that multiplies raw pixels with `scale` and adds `offset`."""
     scale, offset = (np.broadcast_to(np.asarray(value, "float64"), 3) for value in (scale, offset))

@@ -60,7 +60,7 @@ def pretrained(
     pixels = preprocess(image, mode_for(known, source, preprocessing))
     build = {"include_top": True, "input_tensor": pixels, "classifier_activation": activation, **options}
     if source is None:
-        return known.builder(weights="imagenet", **build)
+        return _on(image, known.builder(weights="imagenet", **build))
     build.setdefault("classes", classes_of(source, known.top_layers))
     if build["classes"] is None:
         raise WeightsError(
@@ -70,4 +70,10 @@ def pretrained(
         )
     model = known.builder(**build)
     load_source(model, source)
-    return model
+    return _on(image, model)
+
+
+def _on(image, model: keras.Model) -> keras.Model:
+    """Return a model with this one input; keras.applications makes lists of one, and warns when called."""
+    outputs = model.outputs if len(model.outputs) > 1 else model.outputs[0]
+    return keras.Model(image, outputs, name=model.name)
