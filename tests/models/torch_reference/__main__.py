@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from torch_reference import inception, plain, residual
+from torch_reference import inception, inception_v3, plain, residual
 from torch_reference.randomize import randomize
 
-NETWORKS = residual.NETWORKS | plain.NETWORKS | inception.NETWORKS
+NETWORKS = residual.NETWORKS | plain.NETWORKS | inception.NETWORKS | inception_v3.NETWORKS
 FORMATS = {
     "safetensors": save_file,
     "pth": torch.save,
