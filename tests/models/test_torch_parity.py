@@ -45,6 +45,7 @@ CASES = (
     Case("wide_resnet50", "wide_resnet50_2", (97, 224)),
     Case("googlenet_bn", "googlenet", (97, 64), slow=False),
     Case("googlenet_bn", "googlenet", (224, 225, 111)),
+    Case("inception_v3_torchvision", "inception_v3", (225, 299)),
     Case("alexnet", "alexnet", (224, 225)),
     Case("vgg11", "vgg11", (224, 225)),
     Case("vgg16", "vgg16", (224, 225)),
@@ -101,7 +102,7 @@ def test_same_logits(case, tmp_path):
         assert difference(model, images, logits) < TOLERANCE
         assert difference(model, images[::-1], logits) > 0.1
     if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers):
-        epsilon = 1e-5 if case.ours.startswith("googlenet") else 1e-3
+        epsilon = 1e-5 if case.ours.startswith(("googlenet", "inception")) else 1e-3
         assert difference(with_epsilon(model, epsilon), images, logits) > 10 * TOLERANCE
 
 
