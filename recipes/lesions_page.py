@@ -248,9 +248,15 @@ def _facts(study: LesionStudy) -> dict[str, str]:
         "Model": results["model"]["name"],
         "Modules": str(len(study.each.modules)),
         "Images": f"{study.each.images:,} of {data['origin']} ({data['split']})",
-        "Random deletions": f"{arguments['repeats']} of each number",
+        "Random deletions": f"{arguments['repeats']} of each number{_too_many(study)}",
         "Orders": f"{arguments['permutations']} of each number of swaps",
         "Paths": f"{arguments['gradient_samples']} of each length",
         "Seed": str(arguments["seed"]),
         "Begun": results["created"],
     }
+
+
+def _too_many(study: LesionStudy) -> str:
+    modules = len(study.each.modules)
+    left_out = [str(count) for count in study.results["arguments"]["counts"] if count > modules]
+    return f" ({', '.join(left_out)} left out: there are {plural(modules, 'module')})" if left_out else ""

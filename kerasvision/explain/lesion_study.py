@@ -60,7 +60,7 @@ def delete_random(
     images: np.ndarray,
     labels: Labels,
     *,
-    counts: Iterable[int] = range(1, 21),
+    counts: Iterable[int] | None = None,
     repeats: int = 10,
     seed: int = 0,
     batch_size: int = 64,
@@ -71,7 +71,7 @@ def delete_random(
         model: as for `delete_each`.
         images: as for `delete_each`.
         labels: as for `delete_each`.
-        counts: numbers of modules to leave out; at most those there are.
+        counts: numbers of modules to leave out, at most those there are; default 1 to 20, or to all.
         repeats: how many choices are tried for each number.
         seed: of the choices; those of one number do not depend on the other numbers.
         batch_size: images at a time.
@@ -83,7 +83,8 @@ def delete_random(
         ValueError: the arguments do not fit, or the model has nothing that can be left out.
     """
     segments = as_segments(model)
-    counts = _checked_counts(counts, repeats, len(segments.names))
+    most = len(segments.names)
+    counts = _checked_counts(range(1, min(20, most) + 1) if counts is None else counts, repeats, most)
     chosen = [_choices(segments.names, count, repeats, seed) for count in counts]
     forms = [segments.whole, *(segments.deletion(names) for several in chosen for names in several)]
     baseline, *errors = _errors(segments, images, labels, forms, batch_size, "Without several modules")

@@ -1,0 +1,65 @@
+"""`kerasvision explain`: the studies on the command line."""
+
+import csv
+import io
+import json
+
+import pytest
+
+FEW = "--images 9 --counts 1-2 --repeats 2 --swaps 1 --permutations 1 --gradient-samples 4".split()
+
+
+def test_lesions_of_a_run(command, photos, trained, tmp_path):
+    code, out, err = command("explain", "lesions", trained, photos, tmp_path / "study", *FEW)
+    assert code == 0 and not err
+    assert "stage3_block1" in out and "report.html" in out and "Whole, the network has an error of" in out
+    assert (tmp_path / "study" / "lesions_each.png").is_file()
+    again = command("explain", "lesions", trained, photos, tmp_path / "study", *FEW, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(again[1])))
+    results = json.loads((tmp_path / "study" / "results.json").read_text())
+    modules = results["parts"]["each"]["modules"]
+    assert [(row["module"], float(row["error"])) for row in rows] == [
+        (m["name"], m["error"]) for m in modules
+    ]
+    assert list(results["parts"])[:3] == ["each", "random 1", "random 2"]
+
+
+def test_lesions_of_a_file(command, photos, trained, tmp_path):
+    arguments = ["explain", "lesions", trained / "model.keras", photos, tmp_path / "study", *FEW]
+    code, out, _ = command(*arguments, "--format", "json")
+    assert code == 0
+    assert [row["downsampling"] for row in json.loads(out)] == ["no", "yes", "yes"]
+
+
+def test_prune(command, photos, trained, tmp_path):
+    import keras
+
+    arguments = ["explain", "prune", trained, photos, tmp_path / "small", "--max-drop", "1"]
+    code, out, err = command(*arguments, "--format", "json")
+    assert code == 0 and not err
+    steps = json.loads(out)
+    smaller = keras.saving.load_model(tmp_path / "small" / "model.keras")
+    assert len(steps) == 4 and steps[0]["removed"] is None
+    assert smaller.count_params() == steps[-1]["parameters"] < steps[0]["parameters"]
+    assert json.loads((tmp_path / "small" / "pruning.json").read_text())["steps"] == steps
+
+
+WRONG = {
+    "network": (["explain", "lesions", "resnet5", "{photos}", "{out}"], 1, "Did you mean"),
+    "folder": (["explain", "lesions", "runs/nothing", "{photos}", "{out}"], 1, "no run folder and no file"),
+    "counts": (
+        ["explain", "lesions", "{run}", "{photos}", "{out}", "--counts", "1-x"],
+        2,
+        "'1-x' is no list",
+    ),
+    "range": (["explain", "lesions", "{run}", "{photos}", "{out}", "--images", "0"], 2, "--images"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_errors_are_one_line(command, photos, trained, tmp_path, case):
+    arguments, expected, message = WRONG[case]
+    places = {"photos": photos, "run": trained, "out": tmp_path / "out"}
+    code, out, err = command(*(argument.format(**places) for argument in arguments))
+    assert (code, out) == (expected, "")
+    assert message in err and err.count("\n") == 1
