@@ -133,10 +133,11 @@ def gradient_by_path_length(
     images, labels = _checked(images, labels, lengths, count, samples)
     norms = gradient_norms(model)
     rng = np.random.default_rng(seed)
+    # The same images for every length, so that lengths differ by their paths only.
+    chosen = rng.permutation(np.resize(rng.permutation(len(images)), samples))
     found = []
     with bar("Gradients by path length", len(lengths) + 1) as advance:
         for length in (None, *lengths):
-            chosen = rng.permutation(np.resize(np.arange(len(images)), samples))
             gates = _whole(samples, count) if length is None else random_gates(samples, count, length, rng)
             found.append(_batched(norms, images[chosen], labels[chosen], gates, batch_size))
             advance(1)

@@ -145,10 +145,18 @@ def _frame(chart: Chart, to_y) -> tuple[Frame, list, list]:
         y_ticks = nice_ticks(min(0.0, low), high if high > low or high > 0 else 1.0)
         y_ticks = [t for t in y_ticks if t <= 1] if chart.as_percent and high <= 1 else y_ticks
     left, right = (min(xs), max(xs)) if xs else (0, 1)
-    x_ticks = [t for t in nice_ticks(left, right, 8) if left <= t <= right and (right > left)] or [left]
+    x_ticks = _x_ticks(left, right, whole=all(float(x).is_integer() for x in xs))
     room = 0.5 if any(one.style in ("dots", "bars") for one in chart.series) and right - left > 2 else 0.02
     room = room * max((right - left) / max(len(set(xs)) - 1, 1), 1e-9)
     return Frame((left - room, right + room), (y_ticks[0], y_ticks[-1]), WIDE, TALL), x_ticks, y_ticks
+
+
+def _x_ticks(left: float, right: float, *, whole: bool) -> list[float]:
+    ticks = nice_ticks(left, right, 8)
+    if whole and ticks[1] - ticks[0] < 10:  # steps of 1, 2 and 5, as half a module cannot be deleted
+        stride = next(step for step in (1, 2, 5, 10) if (right - left) / step <= 10)
+        ticks = [tick for tick in range(int(left), int(right) + 1) if tick % stride == 0]
+    return [tick for tick in ticks if left <= tick <= right] or [left]
 
 
 def _series(frame: Frame, one: Series, to_y) -> list[Markup]:
@@ -195,7 +203,8 @@ def _level(frame: Frame, chart: Chart, to_y) -> list[Markup]:
     (x1, y), (x2, _) = frame.at(frame.x[0], to_y(value)), frame.at(frame.x[1], to_y(value))
     return [
         tag("line", x1=x1, x2=x2, y1=y, y2=y, class_="mark"),
-        tag("text", label, x=x2, y=y - 5, text_anchor="end"),
+        # Below: what is compared mostly lies above it.
+        tag("text", label, x=x2, y=y + 13, text_anchor="end"),
     ]
 
 
@@ -219,7 +228,7 @@ def _legend(chart: Chart) -> list[Markup]:
 def _figure(chart: Chart):
     """Return a chart as a matplotlib figure, without pyplot's global state."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
@@ -232,6 +241,8 @@ def _figure(chart: Chart):
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
+    if all(float(x).is_integer() for one in chart.series for x in one.x):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if chart.as_percent:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     axes.grid(alpha=0.3)

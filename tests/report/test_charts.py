@@ -62,3 +62,10 @@ def test_files(tmp_path, series):
     with Image.open(png) as image:
         assert image.format == "PNG" and image.width > 800
         assert np.asarray(image.convert("L")).std() > 1
+
+
+@pytest.mark.parametrize("last", [1, 4, 20, 54, 600])
+def test_whole_numbers_have_whole_ticks(last):
+    svg = parsed(Series("", range(last + 1), [0.5] * (last + 1)))
+    below = [t.text for t in svg.iter("text") if float(t.get("y", 0)) > TALL - 30 and t.text != "across"]
+    assert len(below) >= 2 and all(text.isdecimal() and int(text) <= last for text in below)
