@@ -260,7 +260,7 @@ def test_resnet56_loses_modules_before_points(real_data, capsys):
     fair = np.mean(cifar.logits_of(pruned.model, images[held_out]).argmax(1) == labels[held_out])
     with capsys.disabled():
         print(f"\n{pruned}\non 1,000 other images: {fair:.2%}")
-    assert 2 <= len(pruned.removed) < 27 and max(drops) <= 0.02
+    assert 2 <= len(pruned.removed) < 27 and max(drops) <= 0.02 + 1e-9
     kept = {module.name for module in residual_modules(pruned.model)}
     assert {"conv3_block1", "conv4_block1"} <= kept  # those that change the size
     assert fair > 0.75

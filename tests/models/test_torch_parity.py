@@ -36,14 +36,14 @@ class Case:
 
 
 CASES = (
-    Case("resnet18", "resnet18", (97, 64), slow=False),
+    Case("resnet18", "resnet18", (225, 224)),
     Case("resnet34", "resnet34", (97, 224)),
     Case("resnet50_v1_5", "resnet50", (97, 224)),
     Case("resnet101_v1_5", "resnet101", (97, 224)),
     Case("resnet152_v1_5", "resnet152", (97, 224)),
     Case("resnext50", "resnext50_32x4d", (97, 224)),
     Case("wide_resnet50", "wide_resnet50_2", (97, 224)),
-    Case("googlenet_bn", "googlenet", (97, 64), slow=False),
+    Case("googlenet_bn", "googlenet", (97,), slow=False),
     Case("googlenet_bn", "googlenet", (224, 225, 111)),
     Case("inception_v3_torchvision", "inception_v3", (225, 299)),
     Case("alexnet", "alexnet", (224, 225)),
@@ -106,20 +106,24 @@ def test_same_logits(case, tmp_path):
         assert difference(with_epsilon(model, epsilon), images, logits) > 10 * TOLERANCE
 
 
-@pytest.mark.parametrize("ours, torch", [("resnet18", "resnet18"), ("googlenet_bn", "googlenet")])
+@pytest.mark.parametrize(
+    "ours, torch",
+    [("resnet18", "resnet18"), pytest.param("googlenet_bn", "googlenet", marks=pytest.mark.slow)],
+)
 def test_every_format_gives_the_same_weights(ours, torch, tmp_path):
-    write(tmp_path, torch, (64,), FORMATS, "--classes", 7)
+    write(tmp_path, torch, (97,), FORMATS, "--classes", 7)
     weights = {}
     for ending in FORMATS:
-        model = build(ours, 64, classes=7)
+        model = build(ours, 97, classes=7)
         load_weights(model, tmp_path / f"{torch}.{ending}")
-        assert difference(model, *read(tmp_path, 64)) < TOLERANCE
+        assert difference(model, *read(tmp_path, 97)) < TOLERANCE
         weights[ending] = model.get_weights()
     for ending in FORMATS[1:]:
         for first, other in zip(weights["safetensors"], weights[ending], strict=True):
             np.testing.assert_array_equal(first, other)
 
 
+@pytest.mark.slow
 def test_transformed_input_of_googlenet(tmp_path):
     """Its public weights want [-1, 1]; torchvision takes ImageNet's mean and deviation, and converts."""
     write(tmp_path, "googlenet_transform", (64,), ("safetensors",), "--classes", 7)

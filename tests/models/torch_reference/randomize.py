@@ -3,7 +3,10 @@
 import torch
 from torch import nn
 
-LOGITS_DEVIATION = 3.0
+LOGITS_DEVIATION = 2.0
+# As in trained networks, a module of a residual network adds little. With 1 in place of 0.3 rounding errors
+# grow from module to module: the logits of ResNet-152 in float32 and float64 differ by 3e-4, else by 4e-5.
+BRANCH = 0.3
 
 
 @torch.no_grad()
@@ -12,7 +15,7 @@ def randomize(model: nn.Module, image_size: int, seed: int = 0) -> None:
 
     The deviations of the channels before a BatchNorm span two orders of magnitude, so that an epsilon
     of 1e-3 in place of 1e-5 changes the answers; the statistics are those of a random batch, then disturbed.
-    The last layer is scaled to logits with a deviation of 3.
+    The last layer is scaled to logits with a deviation of 2.
 
     Args:
         model: any network of this package.
@@ -31,6 +34,9 @@ def randomize(model: nn.Module, image_size: int, seed: int = 0) -> None:
             module.weight.uniform_(0.3, 1.2)
             module.bias.normal_(0, 0.2)
             module.momentum = 1.0  # the statistics of one batch, as they are
+    for module in model.modules():
+        if hasattr(module, "last_norm"):
+            module.last_norm.weight *= BRANCH
     images = torch.randn(8, 3, image_size, image_size)
     model.train()
     for module in model.modules():

@@ -35,6 +35,10 @@ class Basic(Block):
         self.conv1, self.bn1 = conv(inputs, width, 3, stride, 1), nn.BatchNorm2d(width)
         self.conv2, self.bn2 = conv(width, outputs, 3, 1, 1), nn.BatchNorm2d(outputs)
 
+    @property
+    def last_norm(self):
+        return self.bn2
+
     def branch(self, x):
         return self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
 
@@ -48,6 +52,10 @@ class Bottleneck(Block):
         self.conv1, self.bn1 = conv(inputs, width, 1), nn.BatchNorm2d(width)
         self.conv2, self.bn2 = conv(width, width, 3, stride, 1, groups=groups), nn.BatchNorm2d(width)
         self.conv3, self.bn3 = conv(width, outputs, 1), nn.BatchNorm2d(outputs)
+
+    @property
+    def last_norm(self):
+        return self.bn3
 
     def branch(self, x):
         x = self.relu(self.bn1(self.conv1(x)))
