@@ -130,7 +130,7 @@ def choose_class_names(
         raise DataError(f"`class_names` must be a list of names. Received: {wanted!r}. Try [{wanted!r}].")
     names = wanted if wanted is not None else known
     if names is None:
-        names = sorted({label for one in images for label in one.labels})
+        names = sorted({label for one in images for label in one.labels} - {""})
     if not len(names):
         raise DataError("No image has a box, so there are no classes. Check where the annotations are.")
     return check_class_names(list(names), least=1)
@@ -191,5 +191,5 @@ def _found(usable: _Usable) -> Found:
 
 
 def _cut_note(count: int) -> list[str]:
-    boxes = several(count, "box", ("reaches", "reach"))
-    return [f"{boxes} beyond the edge of the image and were cut there."] if count else []
+    boxes, were = several(count, "box", ("reaches", "reach")), "was" if count == 1 else "were"
+    return [f"{boxes} beyond the edge of the image and {were} cut there."] if count else []

@@ -50,12 +50,16 @@ class Outgoing:
 
 
 def outgoing(data: VisionData) -> Iterator[Outgoing]:
-    """Yield the images of all splits, each with a file name of its own.
+    """Return the images of all splits, each with a file name of its own.
 
     Raises:
         DataError: the data have no boxes.
     """
     check_boxes(data)
+    return _outgoing(data)
+
+
+def _outgoing(data: VisionData) -> Iterator[Outgoing]:
     taken: Counter = Counter()
     for split in (split for split in SPLITS if split in data.splits):
         part = data.splits[split]

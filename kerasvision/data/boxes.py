@@ -70,7 +70,7 @@ class ImageBoxes:
 
     def take(self, which: np.ndarray) -> "ImageBoxes":
         """Return some of the boxes, by indices or a mask (n,)."""
-        indices = np.arange(len(self))[np.asarray(which)]
+        indices = np.arange(len(self))[np.asarray(which)] if len(which) else np.zeros(0, np.int64)
         pick = lambda items: None if items is None else tuple(items[i] for i in indices)  # noqa: E731
         return replace(
             self,

@@ -15,6 +15,7 @@ from kerasvision.errors import BadImageError
 _BLOCK = 1024  # handed to the threads at a time
 # PNG chunks that may say how the photo is turned; Pillow would decode the whole image to look for them.
 _MAY_TURN = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 
 
 def upright_sizes(sources: Sequence[Source], names: Sequence[str]) -> list[tuple[int, int] | BadImageError]:
@@ -59,10 +60,19 @@ def upright_size(source: Source, name: str | None = None) -> tuple[int, int]:
 
 def _from_header(file) -> tuple[int, int]:
     with Image.open(file, formats=FORMATS) as image:
-        width, height = image.size
         if image.format == "PNG" and not _has_chunk(file, _MAY_TURN):
-            return height, width
-        return (width, height) if orientation(image) >= 5 else (height, width)
+            return image.height, image.width
+        return upright(image)
+
+
+def upright(image: Image.Image) -> tuple[int, int]:
+    """Return (height, width) of an image that Pillow has opened and not yet loaded, as it will be upright."""
+    width, height = image.size
+    if (
+        image.format == "TIFF"
+    ):  # newer versions of Pillow give the upright size at once, older ones when loaded
+        width, height = image.tag_v2[_TIFF_WIDTH], image.tag_v2[_TIFF_HEIGHT]
+    return (width, height) if orientation(image) >= 5 else (height, width)
 
 
 def _has_chunk(file, wanted: Sequence[bytes]) -> bool:

@@ -18,7 +18,7 @@ from kerasvision.errors import BadAnnotationError
 
 LARGEST_XML = 16 << 20  # bytes; an XML file describes one photo
 LARGEST_JSON = 4 << 30  # bytes; that of COCO 2017 has 470 MB
-MOST_ELEMENTS = 1_000_000
+MOST_ELEMENTS = 200_000  # about 15 a box
 DEEPEST = 32  # VOC needs 5
 LARGEST_NUMBER = 1e6  # pixels; the largest photos that are decoded have sides far below
 _MAY_OVERFLOW = re.compile(rb"\d{300}|[\d.][eE]\+?\d{3}")

@@ -61,11 +61,10 @@ def shapes(
             f"drawn yet."
         )
     names = _kinds(classes)
-    if not isinstance(count, int | np.integer) or count < len(names):
-        raise DataError(
-            f"`count` must be a whole number from {len(names)}, one picture for each class. "
-            f"Received: {count!r}."
-        )
+    least = len(names) if task == "classify" else 1
+    if not isinstance(count, int | np.integer) or count < least:
+        each = ", one picture for each class" if task == "classify" else ""
+        raise DataError(f"`count` must be a whole number from {least}{each}. Received: {count!r}.")
     preprocessing = Preprocessing(image_size)
     if task == "detect":
         sources = DrawnScenes(count, names, preprocessing.image_size, seed, _check_objects(objects))

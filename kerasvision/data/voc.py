@@ -315,10 +315,12 @@ def _left_over_note(left_over: tuple[list[str], list[str]]) -> list[str]:
     notes = []
     if alone:
         photos = several(len(alone), "photo", ("has", "have"))
-        notes.append(f"{photos} no annotation in use and were left out: {listed(alone)}.")
+        were = "was" if len(alone) == 1 else "were"
+        notes.append(f"{photos} no annotation in use and {were} left out: {listed(alone)}.")
     if unlisted:
         files = several(len(unlisted), "XML file", ("is", "are"))
-        notes.append(f"{files} in no list of ImageSets/Main and were left out: {listed(unlisted)}.")
+        were = "was" if len(unlisted) == 1 else "were"
+        notes.append(f"{files} in no list of ImageSets/Main and {were} left out: {listed(unlisted)}.")
     return notes
 
 

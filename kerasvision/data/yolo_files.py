@@ -325,10 +325,12 @@ def _notes(without: Sequence[str], alone: Sequence[str]) -> list[str]:
     notes = []
     if without:
         photos = several(len(without), "photo", ("has", "have"))
-        notes.append(f"{photos} no label file and count as without objects: {listed(without)}.")
+        count = "counts" if len(without) == 1 else "count"
+        notes.append(f"{photos} no label file and {count} as without objects: {listed(without)}.")
     if alone:
         files = several(len(alone), "label file", ("has", "have"))
-        notes.append(f"{files} no photo and were left out: {listed(alone)}.")
+        were = "was" if len(alone) == 1 else "were"
+        notes.append(f"{files} no photo and {were} left out: {listed(alone)}.")
     return notes
 
 

@@ -41,3 +41,32 @@ def class_folder(tmp_path, photo):
         return root
 
     return make
+
+
+@pytest.fixture
+def voc_folder(tmp_path, photo):
+    """Return a function that makes a Pascal VOC folder of `{name: [(label, xmin, ymin, xmax, ymax), …]}`."""
+
+    def make(images: dict, root: Path | None = None, size=(48, 64), splits: dict | None = None) -> Path:
+        root = root or tmp_path / "voc"
+        for part in ("JPEGImages", "Annotations", "ImageSets/Main"):
+            (root / part).mkdir(parents=True, exist_ok=True)
+        for number, (name, boxes) in enumerate(images.items()):
+            Image.fromarray(photo(*size, seed=number)).save(root / "JPEGImages" / f"{name}.png")
+            objects = "".join(voc_object(*box) for box in boxes)
+            (root / "Annotations" / f"{name}.xml").write_text(
+                f"<annotation><filename>{name}.png</filename><size><width>{size[1]}</width>"
+                f"<height>{size[0]}</height><depth>3</depth></size>{objects}</annotation>"
+            )
+        for split, names in (splits or {}).items():
+            (root / "ImageSets/Main" / f"{split}.txt").write_text("\n".join(names) + "\n")
+        return root
+
+    return make
+
+
+def voc_object(label, xmin, ymin, xmax, ymax, difficult=0) -> str:
+    corners = f"<xmin>{xmin}</xmin><ymin>{ymin}</ymin><xmax>{xmax}</xmax><ymax>{ymax}</ymax>"
+    return (
+        f"<object><name>{label}</name><difficult>{difficult}</difficult><bndbox>{corners}</bndbox></object>"
+    )

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from kerasvision.data.decoding import FORMATS, Source, open_image, open_photo, orientation
+from kerasvision.data.headers import upright
 from kerasvision.data.loading import usable_cores
 from kerasvision.errors import BadImageError
 from kerasvision.progress import bar
@@ -110,7 +111,7 @@ def _bytes(source: Source) -> bytes:
 def _header(content: bytes) -> dict:
     with Image.open(BytesIO(content), formats=FORMATS) as image:
         turned = orientation(image)
-        width, height = image.size[::-1] if turned >= 5 else image.size
+        height, width = upright(image)
         kind = "JPEG" if image.format == "MPO" else image.format
         mode = "RGBA" if "transparency" in image.info and image.mode == "RGB" else image.mode
     return {"format": kind, "width": width, "height": height, "mode": mode, "orientation": turned}
