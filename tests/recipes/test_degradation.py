@@ -349,8 +349,9 @@ def test_on_cifar_a_deep_plain_network_falls_behind_from_the_start(real_data, tm
         test=(images, packed["labels"][chosen].astype(int)),
         validation_fraction=0.0,
     )
-    study = degradation(data, tmp_path / "study", networks=("plainnet20", "plainnet56"), epochs=4)
+    short = {"epochs": 3, "batch_size": 32, "learning_rate": 0.03}
+    study = degradation(data, tmp_path / "study", networks=("plainnet20", "plainnet56"), **short)
     shallow, deep = study.curves
-    assert shallow.training_errors[-1] < 0.82 and shallow.test_errors[-1] < 0.9
-    assert deep.training_errors[-1] > shallow.training_errors[-1] + 0.02
+    assert shallow.training_errors[-1] < 0.82 and shallow.test_errors[-1] < 0.88
+    assert deep.training_errors[-1] > shallow.training_errors[-1] + 0.05
     assert "which is degradation" in study.findings[0]
