@@ -31,8 +31,7 @@ SLOW_TO_BUILD = set(
 )
 # One of each kind is run by default; the others differ from these in numbers only.
 RUN = set(
-    "mobilenet_v2 resnet_small resnet18 plainnet20 resnet20 alexnet alexnet_grouped vgg11 vgg11_bn googlenet "
-    "googlenet_bn".split()
+    "mobilenet_v2 resnet_small resnet18 plainnet20 resnet20 alexnet alexnet_grouped vgg11 googlenet_bn".split()
 )
 SIGNATURE = (
     "include_top", "weights", "input_tensor", "input_shape", "pooling", "classes", "classifier_activation",

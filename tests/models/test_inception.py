@@ -61,6 +61,7 @@ def test_same_file_same_answers(name, tmp_path, rng):
         np.testing.assert_allclose(ours(images, training=False), expected, rtol=1e-5, atol=1e-5 * scale)
 
 
+@pytest.mark.slow
 def test_published_file_counts_from_one(tmp_path, rng):
     """The files of keras.applications were saved by programs that had built other layers before."""
     keras.backend.clear_session()

@@ -20,6 +20,7 @@ PARAMETERS = {
     (VGG19, True): 143_678_248,
 }
 BOTH = {"VGG16": VGG16, "VGG19": VGG19}
+VARIANTS = ["VGG16", pytest.param("VGG19", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("builder, batch_norm", PARAMETERS)
@@ -28,7 +29,7 @@ def test_parameters(builder, batch_norm):
         assert trainable(builder(batch_norm=batch_norm)) == PARAMETERS[builder, batch_norm]
 
 
-@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("save", ["legacy.h5", "new.weights.h5"])
 def test_same_file_same_answers(name, save, tmp_path, rng):
     shape = (48, 32, 3)
@@ -63,7 +64,7 @@ def test_same_file_same_answers_with_the_top(name, tmp_path, rng):
     np.testing.assert_allclose(ours(images, training=False), expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_same_layers(name):
     with weightless():
         ours = BOTH[name](classes=7, dropout=0)
@@ -80,7 +81,7 @@ def test_any_size_has_the_same_weights(rng):
 
 
 @pytest.mark.parametrize("top", [True, False])
-@pytest.mark.parametrize("name", BOTH)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_imagenet_asks_for_the_files_of_keras_applications(name, top, monkeypatch):
     """Both sides are stopped where they fetch; nothing is downloaded."""
     asked = []
