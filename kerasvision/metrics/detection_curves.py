@@ -187,7 +187,5 @@ def _resampled(one: ClassRecords, drawn: np.ndarray) -> np.ndarray:
     precision = right / np.maximum(counted, 1)
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     reached = np.searchsorted(RECALLS, right / boxes[:, None], side="right")
-    # Before the first box is found not even recall 0 is reached.
-    reached = np.where(right > 0, reached, 0)
     steps = np.diff(reached, axis=1, prepend=0)
     return (envelope * steps).sum(1) / RECALLS.size + boxes * 0

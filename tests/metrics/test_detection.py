@@ -242,6 +242,18 @@ def test_other_errors_say_what_is_accepted():
         average_precision_interval([], confidence=95)
 
 
+@pytest.mark.parametrize("most", [11, 100])
+def test_only_the_best_of_an_image_and_class_count_everywhere(most):
+    boxes = [[8 * i, 0, 8 * i + 7, 7] for i in range(120)]
+    founds = [found(boxes + boxes, np.random.default_rng(0).random(240), [0] * 120 + [1] * 120)]
+    truths = [truth(boxes + boxes, [0] * 120 + [1] * 120)]
+    judgement = judge_detections(truths, founds, names(2), max_detections=most)
+    assert judgement.ap50 == pytest.approx(judgement.errors.ap, abs=1e-12)
+    assert judgement.coco.ar_100 == pytest.approx(most / 120)
+    assert judgement.detections == 240
+    assert [scores.detections for scores in judgement.per_class] == [most, most]
+
+
 def test_boxes_beyond_any_size_are_ignored_as_in_coco():
     truths, founds = [truth([BOX])], [found([[0, 0, 2e5, 2e5], BOX], [0.9, 0.8])]
     judgement = judge_detections(truths, founds, ["cell"])

@@ -143,6 +143,12 @@ def test_detections_in_a_crowd_are_no_mistakes():
     assert errors.ap == 1 and {(kind.count, kind.ap_lost) for kind in errors.kinds} == {(0, 0.0)}
 
 
+def test_another_class_in_a_crowd_is_background():
+    truths = [truth([BOX, FAR], [CAT, DOG], crowd=np.array([True, False]))]
+    matches = match_detections(truths, [found([[2, 2, 5, 5]], [0.9], [DOG])], 2)
+    assert kinds_of(matches).found.tolist() == ["background"]
+
+
 def test_mending_the_only_kind_of_mistake_makes_a_detector_perfect():
     truths = [truth([BOX, FAR], [CAT, DOG])] * 3
     swapped = error_costs(truths, [found([BOX, FAR], [0.9, 0.8], [DOG, CAT])] * 3, 2)

@@ -3,7 +3,7 @@ import pytest
 from detection_cases import found, random_case, truth
 
 from kerasvision.errors import KerasvisionError
-from kerasvision.metrics import VocScores, voc_average_precision
+from kerasvision.metrics import VocScores, coco_average_precision, error_costs, voc_average_precision
 
 
 def slow_iou(a, b) -> float:
@@ -101,6 +101,13 @@ BOX, OTHER = [0, 0, 10, 10], [50, 50, 60, 60]
             1,
             id="a part of a crowd",
         ),
+        pytest.param(
+            truth([BOX, [0, 0, 90, 90]], crowd=np.array([False, True])),
+            found([[0, 0, 10, 8]], [0.9]),
+            1,
+            1,
+            id="a box in front of a crowd",
+        ),
         pytest.param(truth([BOX]), found([[0, 0, 10, 5]], [0.5]), 1, 1, id="an overlap of exactly one half"),
         pytest.param(
             truth([BOX], difficult=np.array([True])), found([BOX], [0.5]), None, None, id="none counts"
@@ -119,6 +126,13 @@ def test_a_taken_box_is_not_passed_on_to_the_next():
     truths = [truth([[0, 0, 10, 10], [0, 3, 10, 13]])]
     founds = [found([[0, 0, 10, 10], [0, 1, 10, 11]], [0.9, 0.8])]
     assert voc_average_precision(truths, founds, 1).mean == 0.5
+
+
+def test_of_equal_overlaps_voc_takes_the_first_box_and_coco_the_last():
+    truths = [truth([[0, 0, 10, 10], [4, 0, 14, 10]])]
+    founds = [found([[2, 0, 12, 10], [0, 0, 10, 10]], [0.9, 0.8])]
+    assert voc_average_precision(truths, founds, 1).mean == 0.5
+    assert error_costs(truths, founds, 1).ap == coco_average_precision(truths, founds, 1).ap50 == 1
 
 
 def test_recall_of_three_boxes_in_ten_reaches_point_three():
