@@ -19,6 +19,10 @@ Data = Annotated[
     Path, typer.Argument(metavar="DATA", help="Folder with a folder of images for each class, or a CSV.")
 ]
 Weights = Annotated[str, typer.Option(help="For a network by name: imagenet, or a weights file.")]
+Preprocessing = Annotated[
+    str | None,
+    typer.Option(help="For weights that do not say how pixels are prepared: torch, caffe, tf or zero_one."),
+]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Images at a time; by default by their size.")]
 
 
@@ -35,6 +39,7 @@ def lesions(
         Path, typer.Argument(metavar="OUT", help="Folder, created: results.json, report.html and the plots.")
     ],
     weights: Weights = "imagenet",
+    preprocessing: Preprocessing = None,
     split: Annotated[
         str | None, typer.Option(help="By default test, else validation, else all images.")
     ] = None,
@@ -64,7 +69,7 @@ def lesions(
     """
     from kerasvision.recipes import lesion_study
 
-    opened = open_model(model, weights)
+    opened = open_model(model, weights, preprocessing)
     study = lesion_study(
         opened,
         _read(opened, data, validation_fraction=0.0),
@@ -99,6 +104,7 @@ def prune(
     data: Data,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder, created: model.keras, pruning.json.")],
     weights: Weights = "imagenet",
+    preprocessing: Preprocessing = None,
     max_drop: Annotated[
         float, typer.Option(min=0, max=1, help="Accuracy that may be lost; 0.01 is one point.")
     ] = 0.01,
@@ -119,7 +125,7 @@ def prune(
     from kerasvision.explain import prune_blocks
     from kerasvision.files import make_folder, write_json
 
-    opened = open_model(model, weights)
+    opened = open_model(model, weights, preprocessing)
     found = _read(opened, data, validation_fraction=validation_fraction, seed=seed)
     out = make_folder(out)
     pruned = prune_blocks(opened.model, found, max_drop=max_drop, split=split, batch_size=batch_size)
@@ -131,7 +137,7 @@ def prune(
     show(pruned.to_dict()["steps"], form)
 
 
-def open_model(text: str, weights: str):
+def open_model(text: str, weights: str, preprocessing: str | None = None):
     """Return the classifier of a run folder, of a .keras file, or of a network by name with its weights.
 
     Raises:
@@ -144,7 +150,7 @@ def open_model(text: str, weights: str):
         return open_classifier(path)
     from kerasvision.models import pretrained
 
-    return OpenedClassifier(pretrained(text, weights))
+    return OpenedClassifier(pretrained(text, weights, preprocessing=preprocessing))
 
 
 def _read(opened, path: Path, **settings):

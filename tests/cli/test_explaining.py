@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+import numpy as np
 import pytest
 
 FEW = "--images 9 --counts 1-2 --repeats 2 --swaps 1 --permutations 1 --gradient-samples 4".split()
@@ -63,3 +64,26 @@ def test_errors_are_one_line(command, photos, trained, tmp_path, case):
     code, out, err = command(*(argument.format(**places) for argument in arguments))
     assert (code, out) == (expected, "")
     assert message in err and err.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_lesions_of_a_network_by_name(command, real_data, tmp_path):
+    packed = np.load(real_data / "cifar10_test_jpeg.npz")
+    for i in range(0, 10_000, 250):
+        folder = tmp_path / "photos" / str(packed["class_names"][packed["labels"][i]])
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{i}.jpg").write_bytes(packed["jpeg"][slice(*packed["offsets"][i : i + 2])].tobytes())
+    weights = ["--weights", real_data / "cifar_resnet56.safetensors"]
+    few = "--counts 1 --repeats 1 --swaps 1 --permutations 1 --gradient-samples 0 --format json".split()
+    code, out, err = command(
+        "explain", "lesions", "resnet56", tmp_path / "photos", tmp_path / "out", *weights, *few
+    )
+    assert code == 0 and not err
+    rows = json.loads(out)
+    assert len(rows) == 27 and [row["module"] for row in rows if row["downsampling"] == "yes"] == [
+        "conv3_block1",
+        "conv4_block1",
+    ]
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["parts"]["each"]["baseline"] < 0.4

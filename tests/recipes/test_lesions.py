@@ -181,12 +181,9 @@ def test_wrong_models_and_data(model, data, tmp_path):
 def cifar(real_data):
     """The real ResNet-56 and 500 of the JPEG test images, as arrays, and their labels."""
     from kerasvision.data.decoding import open_image
-    from kerasvision.models import get_model, load_weights
-    from kerasvision.models.preprocessing import preprocess
+    from kerasvision.models import pretrained
 
-    image = keras.Input((32, 32, 3), name="image")
-    model = get_model("resnet56", input_tensor=preprocess(image, "torch"))
-    load_weights(model, real_data / "cifar_resnet56.safetensors")
+    model = pretrained("resnet56", real_data / "cifar_resnet56.safetensors")
     packed = np.load(real_data / "cifar10_test_jpeg.npz")
     jpeg, offsets = packed["jpeg"], packed["offsets"]
     chosen = np.arange(0, 10_000, 20)  # they lie in order of their classes
