@@ -38,7 +38,8 @@ def box_areas(boxes) -> np.ndarray:
         (...) float64, square pixels, never negative.
     """
     boxes = np.asarray(boxes, np.float64)
-    return np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1)
+    width, height = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
+    return np.maximum(width, 0) * np.maximum(height, 0)
 
 
 def aligned_intersections(first, second) -> np.ndarray:
@@ -49,14 +50,11 @@ def aligned_intersections(first, second) -> np.ndarray:
         second: (..., 4) float, xyxy; broadcast against `first`.
     """
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    return box_areas(
-        np.concatenate(
-            np.broadcast_arrays(
-                np.maximum(first[..., :2], second[..., :2]), np.minimum(first[..., 2:], second[..., 2:])
-            ),
-            axis=-1,
-        )
+    width, height = (
+        np.minimum(first[..., end], second[..., end]) - np.maximum(first[..., start], second[..., start])
+        for start, end in ((0, 2), (1, 3))
     )
+    return np.maximum(width, 0) * np.maximum(height, 0)
 
 
 def aligned_iou(first, second) -> np.ndarray:

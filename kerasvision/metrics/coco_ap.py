@@ -6,7 +6,9 @@ Source of the rules: Lin et al., 2014, "Microsoft COCO", https://arxiv.org/abs/1
 https://cocodataset.org/#detection-eval.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import gc
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -105,7 +107,8 @@ def coco_average_precision(
 
 def scores_of(truth: TruthTable, found: FoundTable, classes: int, max_detections: int = 100) -> CocoScores:
     """Return COCO's figures of ready tables."""
-    precision, recall = _evaluate(truth, found, classes, max_detections)
+    with _no_garbage_collection():
+        precision, recall = _evaluate(truth, found, classes, max_detections)
     # (IoU, recall, class, size, detections) and (IoU, class, size, detections); -1 where undefined
     sized = [_mean(precision[..., s, -1]) for s in (1, 2, 3)]
     recalled = [_mean(recall[:, :, 0, m]) for m in (0, 1, 2)]
@@ -124,6 +127,21 @@ def scores_of(truth: TruthTable, found: FoundTable, classes: int, max_detections
             for c in range(classes)
         ),
     )
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Keep Python from looking for cycles among a dictionary a box, again and again: 1.25 s instead of 1.5.
+
+    Measured with 2,000 images of 20 boxes and 80 classes.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _evaluate(truth: TruthTable, found: FoundTable, classes: int, max_detections: int):

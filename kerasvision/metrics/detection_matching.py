@@ -141,7 +141,11 @@ def overlapping(truth: TruthTable, found: FoundTable, least: float) -> Pairs:
 
 
 def _overlaps(truth: TruthTable, found: FoundTable, f: np.ndarray, t: np.ndarray, least: float) -> Pairs:
-    overlap = aligned_iou(found.boxes[f], truth.boxes[t])
+    a, b = found.boxes[f], truth.boxes[t]
+    # Most boxes of an image do not touch; finding that out first is quicker than measuring them all.
+    touch = (a[:, 0] < b[:, 2]) & (b[:, 0] < a[:, 2]) & (a[:, 1] < b[:, 3]) & (b[:, 1] < a[:, 3])
+    f, t = f[touch], t[touch]
+    overlap = aligned_iou(a[touch], b[touch])
     crowd = truth.crowd[t]
     overlap[crowd] = aligned_coverage(found.boxes[f[crowd]], truth.boxes[t[crowd]])
     return Pairs(f, t, overlap).select(overlap >= least)

@@ -99,8 +99,8 @@ def eleven_points(hits: np.ndarray, boxes: int) -> float | None:
         None where there is no box.
 
     Example:
-        >>> eleven_points(np.array([True, False, True]), 2)  # six points at 1, five at 2/3
-        0.8484848484848485
+        >>> round(eleven_points([True, False, True], 2), 4)  # six points at 1, five at 2/3
+        0.8485
     """
     if not boxes:
         return None
