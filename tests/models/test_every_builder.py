@@ -127,6 +127,6 @@ def test_classifier_of_the_smallest_images_runs_saves_and_loads(name, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded(images, training=False), answers, rtol=1e-5, atol=1e-5 * scale)
-    # Deep plain networks of random weights hardly tell images apart; that answers tell weights apart is enough.
+    # Deep plain networks of random weights hardly tell images apart; but the answers tell weights apart.
     others = np.asarray(randomize(model, seed=1)(images, training=False))
     assert np.abs(others - answers).max() > 0.01 * scale
