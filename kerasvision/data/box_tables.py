@@ -101,8 +101,6 @@ def read_box_csv(table: Path, root: Path, columns: Mapping[str, str] | None = No
     names = {name: name for name in (*NEEDED, *OPTIONAL)} | dict(columns or {})
     wrong = set(names) - {*NEEDED, *OPTIONAL}
     if wrong:
-        raise
-
         may = listed([*NEEDED, *OPTIONAL], 20)
         raise DataError(f"`columns` may rename {may}. Received: {sorted(wrong)}.")
     images: dict[str, list[tuple[int, dict[str, str]]]] = {}
@@ -126,7 +124,9 @@ def is_box_csv(table: Path) -> bool:
 def _rows(table: Path, names: Mapping[str, str]) -> list[tuple[int, dict[str, str]]]:
     text = read_table_text(table)
     first = text.partition("\n")[0]
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True
+    )
     header = [name.strip() for name in reader.fieldnames or ()]
     missing = [names[name] for name in NEEDED if names[name] not in header]
     if missing:

@@ -13,7 +13,7 @@ from kerasvision.data.box_writing import SHORT, fresh_folder, outgoing, write_im
 from kerasvision.data.folders import SPLIT_FOLDERS
 from kerasvision.data.pixel_cache import DEFAULT_LIMIT
 from kerasvision.data.preprocessing import Resize
-from kerasvision.data.safe_parsing import LARGEST_NUMBER, inside, number, read_hostile_json
+from kerasvision.data.safe_parsing import LARGEST_NUMBER, brief, inside, number, read_hostile_json
 from kerasvision.data.segments import segment_fault
 from kerasvision.data.vision_data import SPLITS, VisionData
 from kerasvision.errors import BadAnnotationError, BadImageError, DataError
@@ -182,10 +182,10 @@ def _categories(listed_there: list, file: Path) -> dict[int, str]:
         try:
             number_, name = category["id"], category["name"]
         except (TypeError, KeyError):
-            raise BadAnnotationError(file, f"has a category without id or name: {category!r:.80}") from None
+            raise BadAnnotationError(file, f"has a category without id or name: {brief(category)}") from None
         if not _is_id(number_) or not isinstance(name, str) or number_ in found or name in found.values():
             raise BadAnnotationError(
-                file, f"has a category that is no whole number with a name, or one twice: {category!r:.80}"
+                file, f"has a category that is no whole number with a name, or one twice: {brief(category)}"
             )
         found[number_] = name
     return {number_: found[number_] for number_ in sorted(found)}
@@ -203,7 +203,7 @@ def _read_file(
         key = image.get("id") if isinstance(image, dict) else None
         if not isinstance(key, int | str) or key in by_image:
             raise BadAnnotationError(
-                file, f"has an image without an id, or with that of another: {image!r:.80}"
+                file, f"has an image without an id, or with that of another: {brief(image)}"
             )
         by_image[key] = []
     lost = []
@@ -222,7 +222,7 @@ def _read_file(
 
 def _lost(annotation, split: str, file: str) -> Annotated:
     what = annotation.get("image_id") if isinstance(annotation, dict) else annotation
-    reason = f"{_called(annotation)} is of the image {what!r:.60}, which the file does not list"
+    reason = f"{_called(annotation)} is of the image {brief(what)}, which the file does not list"
     return unusable(file, file, file, reason, split)
 
 
@@ -235,10 +235,10 @@ def _annotated(
     folder: Path,
 ) -> Annotated:
     try:
-        name = inside(image.get("file_name"), f"`file_name` of image {image['id']!r:.60}", file)
+        name = inside(image.get("file_name"), f"`file_name` of image {brief(image['id'])}", file)
         size = _size(image, file)
     except BadImageError as error:
-        return unusable(file, f"image {image['id']!r:.60}", file, error.reason, split)
+        return unusable(file, f"image {brief(image['id'])}", file, error.reason, split)
     boxes, labels, faults = np.zeros((len(annotations), 4)), [], {}
     for index, annotation in enumerate(annotations):
         category = annotation.get("category_id")
@@ -251,7 +251,7 @@ def _annotated(
             faults[index] = Fault(error.reason)
         if labels[-1] is None:
             labels[-1] = ""
-            reason = f"has the category {category!r:.60}, which the file does not list"
+            reason = f"has the category {brief(category)}, which the file does not list"
             faults.setdefault(index, Fault(reason, "class"))
         if reason := segment_fault(annotation.get("segmentation"), size):
             faults.setdefault(index, Fault(reason))
@@ -275,14 +275,14 @@ def _annotated(
 
 def _called(annotation) -> str:
     return (
-        f"annotation {annotation.get('id', '?')!r:.30}" if isinstance(annotation, dict) else "an annotation"
+        f"annotation {brief(annotation.get('id', '?'))}" if isinstance(annotation, dict) else "an annotation"
     )
 
 
 def _size(image: dict, file: str) -> tuple[int, int] | None:
     if not image.get("width") and not image.get("height"):
         return None
-    what = f"of image {image['id']!r:.60}"
+    what = f"of image {brief(image['id'])}"
     return int(number(image.get("height"), f"`height` {what}", file)), int(
         number(image.get("width"), f"`width` {what}", file)
     )
@@ -290,7 +290,7 @@ def _size(image: dict, file: str) -> tuple[int, int] | None:
 
 def _box(box, file: str) -> tuple[float, float, float, float]:
     if not isinstance(box, list) or len(box) != 4:
-        raise BadAnnotationError(file, f"has no `bbox` of four numbers. Received: {box!r:.60}")
+        raise BadAnnotationError(file, f"has no `bbox` of four numbers. Received: {brief(box)}")
     x, y, width, height = (number(value, "`bbox`", file) for value in box)
     return x, y, x + width, y + height
 

@@ -11,6 +11,7 @@ import os
 import posixpath
 import re
 from pathlib import Path
+from reprlib import Repr
 from xml.etree import ElementTree
 from xml.parsers import expat
 
@@ -22,6 +23,16 @@ MOST_ELEMENTS = 200_000  # about 15 a box
 DEEPEST = 32  # VOC needs 5
 LARGEST_NUMBER = 1e6  # pixels; the largest photos that are decoded have sides far below
 _MAY_OVERFLOW = re.compile(rb"\d{300}|[\d.][eE]\+?\d{3}")
+_BRIEF = Repr()
+_BRIEF.maxlevel, _BRIEF.maxlist, _BRIEF.maxdict, _BRIEF.maxstring, _BRIEF.maxother = 2, 4, 3, 60, 60
+
+
+def brief(value) -> str:
+    """Return a value of a file as text for a message, however large or deeply nested it is."""
+    try:
+        return _BRIEF.repr(value)
+    except ValueError:  # Python's limit for numbers
+        return "a number of thousands of digits"
 
 
 def read_bytes(path: str | os.PathLike, most: int) -> bytes:
@@ -133,12 +144,10 @@ def number(value, what: str, path: str | os.PathLike, most: float = LARGEST_NUMB
     except OverflowError:
         found = math.inf
     except ValueError:
-        shown = "nothing" if value is None else repr(value)[:60]
+        shown = "nothing" if value is None else brief(value)
         raise BadAnnotationError(path, f"{what} must be a number. Received: {shown}") from None
     if not abs(found) <= most:  # NaN, too
-        raise BadAnnotationError(
-            path, f"{what} must be a number up to {most:g}. Received: {repr(value)[:60]}"
-        )
+        raise BadAnnotationError(path, f"{what} must be a number up to {most:g}. Received: {brief(value)}")
     return found
 
 
@@ -149,7 +158,7 @@ def inside(name, what: str, path: str | os.PathLike) -> str:
         BadAnnotationError: it is absolute (of any system), leads upwards, or is no name of a file.
     """
     if not isinstance(name, str) or not name.strip():
-        raise BadAnnotationError(path, f"{what} must name an image file. Received: {repr(name)[:60]}")
+        raise BadAnnotationError(path, f"{what} must name an image file. Received: {brief(name)}")
     name = name.strip()
     parts = name.replace("\\", "/").split("/")
     if posixpath.isabs(name) or ntpath.isabs(name) or ntpath.splitdrive(name)[0] or ".." in parts:

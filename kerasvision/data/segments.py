@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kerasvision.data.safe_parsing import LARGEST_NUMBER
+from kerasvision.data.safe_parsing import LARGEST_NUMBER, brief
 
 MOST_CHARACTERS = 10_000_000  # of compressed run lengths; a photo of 100 megapixels needs fewer
 
@@ -22,8 +22,9 @@ def segment_fault(segment, size: tuple[int, int] | None) -> str | None:
     if isinstance(segment, dict):
         return _runs_fault(segment, size)
     if not isinstance(segment, list) or not all(_is_polygon(polygon) for polygon in segment):
-        return
-        "has a `segmentation` that is neither a list of polygons (three points or more) nor run lengths"
+        return (
+            "has a `segmentation` that is neither a list of polygons (three points or more) nor run lengths"
+        )
     return None
 
 
@@ -41,8 +42,7 @@ def _runs_fault(runs: dict, size: tuple[int, int] | None) -> str | None:
     stated, counts = runs.get("size"), runs.get("counts")
     good = isinstance(stated, list) and len(stated) == 2 and all(type(side) is int for side in stated)
     if not good or (size is not None and tuple(stated) != size):
-        return
-        f"has run lengths for an image of {stated!r:.60} (height, width), which is not the size of its own"
+        return f"has run lengths for an image of {brief(stated)} (height, width), which is not its size"
     if isinstance(counts, str):
         return None if len(counts) <= MOST_CHARACTERS else "has run lengths that are too long for any photo"
     if not isinstance(counts, list) or not _are_lengths(counts) or sum(counts) != stated[0] * stated[1]:

@@ -15,13 +15,14 @@ from kerasvision.data.folders import SPLIT_FOLDERS
 from kerasvision.data.listing import list_images
 from kerasvision.data.pixel_cache import DEFAULT_LIMIT
 from kerasvision.data.preprocessing import Resize
-from kerasvision.data.safe_parsing import inside, number, read_bytes
+from kerasvision.data.safe_parsing import brief, inside, number, read_bytes
 from kerasvision.data.vision_data import VisionData
 from kerasvision.data.wording import listed, several
 from kerasvision.errors import BadAnnotationError, DataError
 from kerasvision.files import write_atomically
 
-LARGEST_YAML = 1 << 20  # bytes; the 80 names of COCO take 2,000
+LARGEST_YAML = 1 << 19  # bytes; the 80 names of COCO take 2,000
+DEEPEST_YAML = 16
 LARGEST_TEXT = 16 << 20
 LARGEST_SHARE = 1.5  # beyond it a coordinate is meant in pixels, not as a box that overhangs a little
 _SPLIT_KEYS = ("train", "val", "valid", "validation", "test")
@@ -175,7 +176,10 @@ def _read_yaml(file: Path) -> tuple[list[str], dict[str, list[str]]]:
 
     content = read_bytes(file, LARGEST_YAML)
     try:
+        _refuse_bombs(yaml, content, file)
         document = yaml.safe_load(content)
+    except BadAnnotationError:
+        raise
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise BadAnnotationError(file, f"is not valid YAML: {str(error)[:300]}") from None
     if not isinstance(document, dict):
@@ -187,10 +191,24 @@ def _read_yaml(file: Path) -> tuple[list[str], dict[str, list[str]]]:
         if value is None:
             continue
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-            shown = repr(value)[:80]
+            shown = brief(value)
             raise BadAnnotationError(file, f"`{key}` must be a path or a list of paths. Received: {shown}")
         places[SPLIT_FOLDERS[key]] = value
     return _names(document.get("names"), file), places
+
+
+def _refuse_bombs(yaml, content: bytes, file: Path) -> None:
+    """Refuse aliases and deep nesting, by which a small file takes all memory or time."""
+    depth = 0
+    for token in yaml.scan(content):
+        kind = type(token).__name__
+        depth += kind.endswith("StartToken") - kind.endswith("EndToken")
+        if isinstance(token, yaml.AliasToken):
+            raise BadAnnotationError(
+                file, "uses aliases (*name), by which YAML attacks its reader; they are refused. Write it out"
+            )
+        if depth > DEEPEST_YAML:
+            raise BadAnnotationError(file, "is nested too deeply for a list of names and paths")
 
 
 def _names(names, file: Path) -> list[str]:
@@ -200,8 +218,8 @@ def _names(names, file: Path) -> list[str]:
         names = [names[i] for i in range(len(names))]
     names = [] if names is None else names
     if not isinstance(names, list) or not all(isinstance(name, str | int | float) for name in names):
-        raise BadAnnotationError(file, f"`names` must be a list of names. Received: {repr(names)[:80]}")
-    return [str(name) for name in names]
+        raise BadAnnotationError(file, f"`names` must be a list of names. Received: {brief(names)}")
+    return [name if isinstance(name, str) else brief(name) for name in names]
 
 
 def _choose(
