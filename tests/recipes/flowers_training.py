@@ -2,8 +2,8 @@
 
 Usage: python flowers_training.py FLOWERS.npz FOLDER STRATEGY EPOCHS SPLIT
 
-SPLIT is `balanced` (200 photos of each class to train, 100 to judge) or `random` (1,000 of all 3,000 photos to
-train, all others to judge).
+SPLIT is `balanced` (200 photos of each class to train, 100 to judge) or `random` (1,000 of all 3,000 photos
+to train, all others to judge).
 """
 
 import json
