@@ -17,5 +17,16 @@ if not (_here / "recipes").is_dir():
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
-    submodules=("data", "errors", "explain", "export", "metrics", "models", "recipes", "report", "training"),
+    submodules=(
+        "data",
+        "detection",
+        "errors",
+        "explain",
+        "export",
+        "metrics",
+        "models",
+        "recipes",
+        "report",
+        "training",
+    ),
 )
