@@ -18,7 +18,6 @@ __getattr__, __dir__, __all__ = attach(
         "VisionData": "vision_data",
         "augmentation": "augmentations",
         "box_csv": "box_tables",
-        "box_iou": "boxes",
         "check": "doctor.checkup",
         "coco": "coco_files",
         "from_arrays": "in_memory",

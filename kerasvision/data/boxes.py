@@ -1,4 +1,4 @@
-"""Boxes of one image as a value, what they become in the resized image, and how much two boxes overlap."""
+"""Boxes of one image as a value, and what they become in the resized image."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +7,7 @@ import numpy as np
 
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.errors import DataError
+from kerasvision.metrics.box_geometry import box_areas
 
 # Share of a box that must be left when `resize="crop"` cuts the edges off; below it the object can hardly be
 # recognised, and asking for it would teach noise.
@@ -137,39 +138,6 @@ def place_boxes(one: ImageBoxes, preprocessing: Preprocessing) -> tuple[np.ndarr
     whole = np.maximum(box_areas(placed), 1e-9)
     kept = np.flatnonzero((box_areas(cut) >= LEAST_VISIBLE * whole) & (box_areas(cut) > 0))
     return cut[kept], kept
-
-
-def box_areas(boxes: np.ndarray) -> np.ndarray:
-    """Return the areas (…,) of boxes (…, 4) xyxy; 0 for those turned inside out.
-
-    Example:
-        >>> box_areas(np.array([[0, 0, 2, 3], [5, 5, 4, 9]])).tolist()
-        [6, 0]
-    """
-    boxes = np.asarray(boxes)
-    return np.maximum(boxes[..., 2] - boxes[..., 0], 0) * np.maximum(boxes[..., 3] - boxes[..., 1], 0)
-
-
-def box_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the intersection over union of each box with each other.
-
-    Args:
-        first: (n, 4) xyxy.
-        second: (m, 4) xyxy.
-
-    Returns:
-        (n, m) float64 in [0, 1]; 0 where both are empty.
-
-    Example:
-        >>> box_iou(np.array([[0, 0, 2, 2]]), np.array([[0, 0, 2, 1], [2, 2, 3, 3]])).tolist()
-        [[0.5, 0.0]]
-    """
-    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    left_top = np.maximum(first[:, None, :2], second[None, :, :2])
-    right_bottom = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    both = np.prod(np.maximum(right_bottom - left_top, 0), axis=-1)
-    either = box_areas(first)[:, None] + box_areas(second)[None] - both
-    return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
 
 
 def box_counts(boxes: Sequence[ImageBoxes], classes: int) -> np.ndarray:

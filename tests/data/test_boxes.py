@@ -1,34 +1,13 @@
-"""Boxes as values: shapes, overlaps, where they are after resizing, and as targets of batches."""
+"""Boxes as values: shapes, where they are after resizing, and as targets of batches."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from kerasvision.data import ImageBoxes, Preprocessing, box_iou, shapes
+from kerasvision.data import ImageBoxes, Preprocessing, shapes
 from kerasvision.data.boxes import BoxTargets, box_counts, place_boxes, rarest_labels
 from kerasvision.data.headers import upright_size
 from kerasvision.errors import BadImageError, DataError
-
-
-def slow_iou(a, b) -> float:
-    width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
-    height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    both = width * height
-    either = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both
-    return both / either if either > 0 else 0.0
-
-
-def random_boxes(rng, count, size=(48, 64)) -> np.ndarray:
-    low = rng.uniform(0, 0.6, (count, 2)) * size[::-1]
-    return np.concatenate([low, low + rng.uniform(1, 0.4 * min(size), (count, 2))], 1)
-
-
-def test_iou_is_that_of_a_slow_reference(rng):
-    a, b = random_boxes(rng, 12), random_boxes(rng, 9)
-    b[0], b[1] = a[0], [5, 5, 5, 5]
-    expected = [[slow_iou(x, y) for y in b] for x in a]
-    np.testing.assert_allclose(box_iou(a, b), expected, rtol=0, atol=1e-12)
-    assert box_iou(a[:0], b).shape == (0, 9)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from collections.abc import Container, Iterator
 import numpy as np
 
 from kerasvision.data.annotations import Annotated, Fault, box_faults, image_fault, overhanging
-from kerasvision.data.boxes import box_iou
 from kerasvision.data.doctor.findings import Case, Problem, Seen
 from kerasvision.data.wording import listed, several
+from kerasvision.metrics.box_geometry import pairwise_iou
 
 # Intersection over union above which two boxes of a class are one object. In BCCD eight pairs are above it
 # (0.83, and seven from 0.92 on), none is between 0.70 and 0.83.
@@ -221,7 +221,7 @@ def _pairs(boxes: np.ndarray, left_out: Container[int]) -> Iterator[tuple[int, i
     good = np.array([i for i in range(len(boxes)) if i not in left_out], np.int64)
     for start in range(0, len(good), BLOCK):
         rows = good[start : start + BLOCK]
-        overlaps = box_iou(boxes[rows], boxes[good[start:]])
+        overlaps = pairwise_iou(boxes[rows], boxes[good[start:]])
         for row, column in np.argwhere(overlaps > TWICE):
             if column > row:
                 yield int(rows[row]), int(good[start + column]), float(overlaps[row, column])
