@@ -9,10 +9,11 @@ from typing import Literal
 import numpy as np
 
 from kerasvision.data.annotations import Annotated, image_fault, usable_boxes
-from kerasvision.data.assembling import assemble, check_class_names
+from kerasvision.data.assembling import Picked, assemble, check_class_names
 from kerasvision.data.boxes import ImageBoxes, rarest_labels
+from kerasvision.data.decoding import Source
 from kerasvision.data.headers import upright_sizes
-from kerasvision.data.pixel_cache import DEFAULT_LIMIT
+from kerasvision.data.pixel_cache import DEFAULT_LIMIT, pixel_cache
 from kerasvision.data.preprocessing import Preprocessing, Resize
 from kerasvision.data.reading import Found, check_mode, open_cache, readable, report_skipped
 from kerasvision.data.vision_data import VisionData
@@ -43,9 +44,9 @@ class BoxSettings:
 
 @dataclass(frozen=True)
 class _Usable:
-    """Images that stay: their annotations, boxes and numbers."""
+    """Images that stay: which ones, and their boxes."""
 
-    images: list[Annotated]
+    kept: list[int]
     boxes: list[ImageBoxes]
     skipped: list[BadImageError]
     cut: int
@@ -58,8 +59,8 @@ def load_boxes(
     origin: str,
     outside: Path | None = None,
     notes: Sequence[str] = (),
-    skipped: Sequence[BadImageError] = (),
     known: Sequence[str] | None = None,
+    sources: Sequence[Source] | None = None,
 ) -> VisionData:
     """Check every image's size and boxes, cut the splits that are not given, and put all together.
 
@@ -69,8 +70,8 @@ def load_boxes(
         origin: what the data were made from.
         outside: a folder of the user in which no cache may lie.
         notes: what the reader noticed.
-        skipped: what the reader left out.
         known: class names that the format itself lists, in order.
+        sources: the images in the same order, where they are not files (those in memory, or packed).
 
     Raises:
         BadAnnotationError: (`on_bad_file="raise"`) a box or what is said of an image cannot be used.
@@ -80,26 +81,26 @@ def load_boxes(
     if not images:
         raise DataError(f"No annotated image in {origin}. Is that the right folder?")
     names = choose_class_names(images, settings.class_names, known)
-    usable = _usable(images, names, settings.on_bad_file == "raise")
+    packed = sources is not None
+    sources = sources if packed else [one.source for one in images]
+    usable = _usable(images, sources, names, settings.on_bad_file == "raise")
     preprocessing = Preprocessing(settings.image_size, settings.resize)
-    found = _found(usable)
-    store = None
-    if not any(isinstance(one.source, bytes) for one in images):
-        store = open_cache(settings.cache, found, preprocessing, settings.cache_limit, outside=outside)
+    found = _found(images, sources, usable)
+    store = (_packed_cache if packed else _file_cache)(settings, found, preprocessing, outside)
     slots, bad = np.arange(len(found.paths)), []
     if settings.on_bad_file == "skip":
         slots, bad = readable(found, preprocessing, store)
     if not len(slots):
         first = [*usable.skipped, *bad][0]
         raise DataError(f"None of the {len(images)} images of {origin} can be used, for example {first}.")
-    left_out = (*skipped, *usable.skipped, *bad)
+    left_out = (*usable.skipped, *bad)
     notes = (*notes, *_cut_note(usable.cut))
     for note in notes:
         say(note)
     report_skipped(left_out)
     boxes = [usable.boxes[i] for i in slots]
     return assemble(
-        sources=[found.paths[i] for i in slots],
+        sources=Picked(found.paths, slots),
         labels=rarest_labels(boxes, len(names)),
         names=[found.names[i] for i in slots],
         class_names=names,
@@ -115,6 +116,22 @@ def load_boxes(
         cache=store,
         slots=slots,
         boxes=boxes,
+    )
+
+
+def _file_cache(settings: BoxSettings, found: Found, preprocessing: Preprocessing, outside: Path | None):
+    return open_cache(settings.cache, found, preprocessing, settings.cache_limit, outside=outside)
+
+
+def _packed_cache(settings: BoxSettings, found: Found, preprocessing: Preprocessing, outside: Path | None):
+    return pixel_cache(
+        settings.cache,
+        facts=[found.paths.fingerprint()],
+        count=len(found.paths),
+        preprocessing=preprocessing,
+        encoded_bytes=found.paths.items.size,
+        limit=settings.cache_limit,
+        outside=outside,
     )
 
 
@@ -136,11 +153,13 @@ def choose_class_names(
     return check_class_names(list(names), least=1)
 
 
-def _usable(images: Sequence[Annotated], names: Sequence[str], strict: bool) -> _Usable:
+def _usable(
+    images: Sequence[Annotated], sources: Sequence[Source], names: Sequence[str], strict: bool
+) -> _Usable:
     number = {name: i for i, name in enumerate(names)}
-    sizes = upright_sizes([one.source for one in images], [one.name for one in images])
+    sizes = upright_sizes(sources, [one.name for one in images])
     kept, kept_boxes, errors, skipped, cut = [], [], [], [], 0
-    for one, size in zip(images, sizes, strict=True):
+    for index, (one, size) in enumerate(zip(images, sizes, strict=True)):
         boxes, found, beyond = _boxes_of(one, size, number)
         errors += found
         skipped += found
@@ -151,7 +170,7 @@ def _usable(images: Sequence[Annotated], names: Sequence[str], strict: bool) -> 
                 BadAnnotationError(one.file, "has no box that can be used, so its image is left out")
             )
             continue
-        kept.append(one)
+        kept.append(index)
         kept_boxes.append(boxes)
         cut += beyond
     if strict and errors:
@@ -180,12 +199,12 @@ def _first_of(errors: Sequence[BadImageError]) -> BadImageError:
     return type(errors[0])(errors[0].path, f"{errors[0].reason}{more}. {advice}")
 
 
-def _found(usable: _Usable) -> Found:
-    splits = [one.split for one in usable.images]
+def _found(images: Sequence[Annotated], sources: Sequence[Source], usable: _Usable) -> Found:
+    splits = [images[i].split for i in usable.kept]
     return Found(
-        paths=[one.source for one in usable.images],
-        names=[one.name for one in usable.images],
-        labels=np.zeros(len(usable.images), np.int32),
+        paths=Picked(sources, np.array(usable.kept, np.int64)),
+        names=[images[i].name for i in usable.kept],
+        labels=np.zeros(len(usable.kept), np.int32),
         splits=np.array(splits) if any(splits) else None,
     )
 

@@ -1,18 +1,23 @@
-"""Data sets of tensorflow-datasets as a `VisionData`."""
+"""Data sets of tensorflow-datasets as a `VisionData`, with classes or with boxes."""
 
 import hashlib
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from kerasvision.data.assembling import assemble
+from kerasvision.data.box_datasets import BoxFeature, box_feature, has_boxes, load_packed_boxes
+from kerasvision.data.box_loading import BoxSettings
 from kerasvision.data.in_memory import NumberedNames
 from kerasvision.data.pixel_cache import DEFAULT_LIMIT, cache_home, pixel_cache
 from kerasvision.data.positional import open_for_reading, read_at
 from kerasvision.data.preprocessing import Preprocessing, Resize
+from kerasvision.data.reading import check_mode
 from kerasvision.data.vision_data import SPLITS, VisionData
 from kerasvision.errors import DataError
 from kerasvision.files import explain_os_error, make_folder, read_json, write_json
@@ -29,6 +34,8 @@ def from_tfds(
     download: bool = True,
     image_key: str | None = None,
     label_key: str | None = None,
+    boxes_key: str | None = None,
+    task: Literal["classify", "detect"] | None = None,
     image_size: int | tuple[int, int] = 224,
     validation_fraction: float = 0.2,
     test_fraction: float = 0.0,
@@ -37,8 +44,9 @@ def from_tfds(
     resize: Resize = "stretch",
     cache: bool | str | os.PathLike = "auto",
     cache_limit: int = DEFAULT_LIMIT,
+    on_bad_file: Literal["raise", "skip"] = "raise",
 ) -> VisionData:
-    """Use a classification data set of tensorflow-datasets, as its encoded images.
+    """Use a data set of tensorflow-datasets with classes or with boxes, as its encoded images.
 
     The images are copied once, still encoded, into one file in the cache folder, from which any of them
     can be read by number; memory stays flat however many there are.
@@ -51,6 +59,10 @@ def from_tfds(
         download: whether to download and prepare what is not there.
         image_key: feature that holds the image; by default the only `Image`.
         label_key: feature that holds the class; by default the only `ClassLabel`.
+        boxes_key: feature that holds a sequence of boxes and their classes, such as `"objects"`; by default
+            the only one.
+        task: `"detect"` takes the boxes. By default `"classify"` where each image has one class, and
+            `"detect"` where there are only boxes (`"voc/2007"`, `"coco/2017"`).
         image_size: (height, width) in pixels, or one number.
         validation_fraction: share for validation, in [0, 1), if there is no such split.
         test_fraction: share for the test split, in [0, 1), if there is no such split.
@@ -59,45 +71,71 @@ def from_tfds(
         resize: as for `Preprocessing`.
         cache: of decoded pixels, as for `image_folder`.
         cache_limit: as for `image_folder`.
+        on_bad_file: for boxes: `"raise"` or `"skip"`, as for `pascal_voc`.
 
     Returns:
         A `VisionData` whose class names are those of the data set.
 
     Raises:
         DataError: no such data set or split, not prepared and `download=False`, or no single image and
-            class feature.
+            class feature; for boxes also a split that has none.
+        BadAnnotationError: a box has no size, lies outside of its image or has no class.
     """
-    preprocessing = Preprocessing(image_size, resize)
+    Preprocessing(image_size, resize)  # says what is wrong before anything is downloaded
+    check_mode(on_bad_file)
     builder = _builder(name, data_dir, download)
     image_key = _feature(builder, image_key, "Image", "image_key")
-    label_key = _feature(builder, label_key, "ClassLabel", "label_key")
     chosen = _choose(builder, splits)
-    home = cache_home() if cache in (True, False, "auto") else Path(cache).expanduser()
-    packed = {
-        part: _packed(builder, split, image_key, label_key, home / "packed") for part, split in chosen.items()
-    }
-    sources = _Joined([images for images, _ in packed.values()])
-    labels = np.concatenate([labels for _, labels in packed.values()])
-    given = np.repeat(list(packed), [len(labels) for _, labels in packed.values()])
+    home = (cache_home() if cache in (True, False, "auto") else Path(cache).expanduser()) / "packed"
+    pack = partial(_packed_splits, builder, chosen, image_key, home)
+    settings = BoxSettings(
+        image_size=image_size,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
+        batch_size=batch_size,
+        resize=resize,
+        on_bad_file=on_bad_file,
+        cache=cache,
+        cache_limit=cache_limit,
+    )
+    if _task(builder, task, label_key, boxes_key) == "detect":
+        return _with_boxes(builder, pack, box_feature(builder, boxes_key), settings)
+    if on_bad_file != "raise":
+        raise DataError("`on_bad_file` is for boxes. Images with classes are read as the data set has them.")
+    return _with_classes(builder, pack, _feature(builder, label_key, "ClassLabel", "label_key"), settings)
+
+
+def _with_boxes(builder, pack: Callable, feature: BoxFeature, settings: BoxSettings) -> VisionData:
+    sources, tables = pack(feature.key, feature.columns)
+    origin = f"tensorflow-datasets {builder.info.full_name}"
+    return load_packed_boxes(sources, tables, feature.names, settings, origin, builder.info.full_name)
+
+
+def _with_classes(builder, pack: Callable, label_key: str, settings: BoxSettings) -> VisionData:
+    sources, tables = pack(label_key, lambda example: {"labels": np.array([example[label_key]], np.int32)})
+    labels = {part: table["labels"] for part, table in tables.items()}
+    _check_labelled(builder, labels)
+    preprocessing = Preprocessing(settings.image_size, settings.resize)
     store = pixel_cache(
-        cache,
+        settings.cache,
         facts=[sources.fingerprint()],
         count=len(sources),
         preprocessing=preprocessing,
-        encoded_bytes=sum(images.size for images, _ in packed.values()),
-        limit=cache_limit,
+        encoded_bytes=sources.size,
+        limit=settings.cache_limit,
     )
     return assemble(
         sources=sources,
-        labels=labels,
+        labels=np.concatenate(list(labels.values())),
         names=NumberedNames(builder.info.full_name, len(sources)),
         class_names=builder.info.features[label_key].names,
         preprocessing=preprocessing,
-        validation_fraction=validation_fraction,
-        test_fraction=test_fraction,
-        given=given,
-        seed=seed,
-        batch_size=batch_size,
+        validation_fraction=settings.validation_fraction,
+        test_fraction=settings.test_fraction,
+        given=np.repeat(list(labels), [len(one) for one in labels.values()]),
+        seed=settings.seed,
+        batch_size=settings.batch_size,
         origin=f"tensorflow-datasets {builder.info.full_name}",
         cache=store,
     )
@@ -154,6 +192,7 @@ class _Joined(Sequence):
     def __init__(self, parts: Sequence[PackedImages]):
         self.parts = parts
         self.ends = np.cumsum([len(part) for part in parts])
+        self.size = sum(part.size for part in parts)
 
     def __len__(self) -> int:
         return int(self.ends[-1])
@@ -219,28 +258,58 @@ def _choose(builder, splits: Mapping[str, str] | None) -> dict[str, str]:
     return {part: splits[part] for part in SPLITS if part in splits}
 
 
+def _task(builder, task: str | None, label_key: str | None, boxes_key: str | None) -> str:
+    if task not in (None, "classify", "detect"):
+        raise DataError(f'`task` must be "classify" or "detect". Received: {task!r}.')
+    if task is not None:
+        return task
+    if boxes_key is not None:
+        return "detect"
+    kinds = [type(feature).__name__ for feature in builder.info.features.values()]
+    return "detect" if label_key is None and "ClassLabel" not in kinds and has_boxes(builder) else "classify"
+
+
+def _check_labelled(builder, labels: Mapping[str, np.ndarray]) -> None:
+    for part, numbers in labels.items():
+        if numbers.min() < 0:
+            raise DataError(
+                f"The {part} split of {builder.info.full_name} has images without a class (label -1). Pass "
+                f"`splits` without it."
+            )
+
+
+def _packed_splits(
+    builder, chosen: Mapping[str, str], image_key: str, home: Path, target_key: str, columns: Callable
+) -> tuple["_Joined", dict[str, dict[str, np.ndarray]]]:
+    """Return the images of all splits in a row, and for each split what is said of them."""
+    packed = {
+        part: _packed(builder, split, image_key, target_key, home, columns) for part, split in chosen.items()
+    }
+    joined = _Joined([images for images, _ in packed.values()])
+    return joined, {part: table for part, (_, table) in packed.items()}
+
+
 def _packed(
-    builder, split: str, image_key: str, label_key: str, home: Path
-) -> tuple[PackedImages, np.ndarray]:
-    """Return the images and labels of a split, packed on first use."""
-    facts = f"{builder.info.full_name} {builder.data_dir} {split} {image_key} {label_key}"
+    builder, split: str, image_key: str, target_key: str, home: Path, columns: Callable[[dict], dict]
+) -> tuple[PackedImages, dict[str, np.ndarray]]:
+    """Return the images of a split and what is said of them, packed on first use."""
+    facts = f"{builder.info.full_name} {builder.data_dir} {split} {image_key} {target_key}"
     count = builder.info.splits[split].num_examples
     folder = home / hashlib.sha256(f"{facts} {count} {builder.info.dataset_size}".encode()).hexdigest()[:32]
     if not (folder / "index.json").exists():
-        _pack(builder, split, image_key, label_key, make_folder(folder), count)
+        _pack(builder, split, image_key, columns, make_folder(folder), count)
     index = read_json(folder / "index.json")
     with np.load(folder / index["table"]) as table:
-        offsets, labels = table["offsets"], table["labels"]
-    if labels.min() < 0:
-        raise DataError(
-            f"The split {split!r} of {builder.info.full_name} has images without a class (label -1). Pass "
-            f"`splits` without it."
-        )
-    return PackedImages(folder / index["images"], offsets, index["digest"]), labels
+        arrays = dict(table)
+    return PackedImages(folder / index["images"], arrays.pop("offsets"), index["digest"]), arrays
 
 
-def _pack(builder, split: str, image_key: str, label_key: str, folder: Path, count: int) -> None:
-    """Copy the encoded images into one file; `index.json` is written last and says that all is there."""
+def _pack(builder, split: str, image_key: str, columns: Callable, folder: Path, count: int) -> None:
+    """Copy the encoded images into one file; `index.json` is written last and says that all is there.
+
+    What `columns` returns of each example is kept as arrays, one behind the other; with more than one row an
+    example, `rows` says how many.
+    """
     import tensorflow_datasets as tfds
 
     dataset = builder.as_dataset(
@@ -249,7 +318,7 @@ def _pack(builder, split: str, image_key: str, label_key: str, folder: Path, cou
         read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
         shuffle_files=False,
     )
-    digest, lengths, labels = hashlib.sha256(), [], []
+    digest, lengths, kept = hashlib.sha256(), [], []
     file = folder / f"images.{os.getpid()}"
     try:
         with open(file, "wb") as stream, bar(f"Packing {builder.info.full_name} {split}", count) as advance:
@@ -258,16 +327,18 @@ def _pack(builder, split: str, image_key: str, label_key: str, folder: Path, cou
                 stream.write(encoded)
                 digest.update(encoded)
                 lengths.append(len(encoded))
-                labels.append(int(example[label_key]))
+                kept.append(columns(example))
                 advance()
         table = file.with_suffix(f"{file.suffix}.npz")
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        np.savez(table, offsets=offsets, labels=np.array(labels, np.int32))
+        arrays = {name: np.concatenate([one[name] for one in kept]) for name in kept[0]}
+        np.savez(table, offsets=offsets, **arrays)
     except BaseException as error:  # also Ctrl-C: it may be gigabytes
         file.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise explain_os_error(error, file) from error
         raise
-    digest.update(np.array(labels, np.int32).tobytes())
-    index = {"images": file.name, "table": table.name, "count": len(labels), "digest": digest.hexdigest()}
+    for name in sorted(arrays):
+        digest.update(arrays[name].tobytes())
+    index = {"images": file.name, "table": table.name, "count": len(kept), "digest": digest.hexdigest()}
     write_json(folder / "index.json", index)

@@ -142,7 +142,7 @@ def readable(
         if cache is not None and cache.read_into(index, image):
             return None
         try:
-            image = preprocessing.read(found.paths[index])
+            image = preprocessing.read(found.paths[index], found.names[index])
         except BadImageError as error:
             return BadImageError(error.path, error.reason)  # without the traceback and what it holds on to
         if cache is not None:
