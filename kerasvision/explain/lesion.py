@@ -142,6 +142,8 @@ def check_names(names: str | Iterable[str], known: Iterable[str], model: keras.M
         ValueError: one is unknown, or cannot be left out.
     """
     known = list(known)
+    if not isinstance(names, Iterable):
+        raise ValueError(f"`names` must be names of modules. Received: {names!r}.")
     names = [names] if isinstance(names, str) else list(dict.fromkeys(names))
     for name in names:
         if name in known:

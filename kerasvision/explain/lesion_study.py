@@ -11,6 +11,7 @@ from math import ceil
 import keras
 import numpy as np
 
+from kerasvision.explain.checks import check_task, check_whole, check_whole_numbers
 from kerasvision.explain.lesion_values import (
     DeleteEach,
     DeleteRandom,
@@ -84,7 +85,9 @@ def delete_random(
     """
     segments = as_segments(model)
     most = len(segments.names)
-    counts = _checked_counts(range(1, min(20, most) + 1) if counts is None else counts, repeats, most)
+    counts = range(1, min(20, most) + 1) if counts is None else counts
+    counts, repeats = check_whole_numbers("counts", counts, most=most), check_whole("repeats", repeats)
+    seed = check_whole("seed", seed, least=0)
     chosen = [_choices(segments.names, count, repeats, seed) for count in counts]
     forms = [segments.whole, *(segments.deletion(names) for several in chosen for names in several)]
     baseline, *errors = _errors(segments, images, labels, forms, batch_size, "Without several modules")
@@ -123,7 +126,8 @@ def permute(
         ValueError: the arguments do not fit, or no two modules have the same shape.
     """
     segments = as_segments(model)
-    swaps = _checked_counts(swaps, repeats, None, "swaps")
+    swaps, repeats = check_whole_numbers("swaps", swaps), check_whole("repeats", repeats)
+    seed = check_whole("seed", seed, least=0)
     if not segments.movable():
         raise ValueError("`model` has no two modules of the same shape, so none can change places.")
     orders = [
@@ -161,7 +165,8 @@ def _errors(
     segments: Segments, images, labels, forms: Sequence[Form], batch_size: int, description: str
 ) -> list[float]:
     """Return the share of wrong answers of each form of a network."""
-    images, labels = _checked(segments, images, labels, batch_size)
+    images, labels = check_task(segments.model, images, labels)
+    batch_size = check_whole("batch_size", batch_size)
     wrong = np.zeros(len(forms), np.int64)
     total = ceil(len(images) / batch_size) * pieces_to_run(forms)
     with bar(description, total) as advance:
@@ -193,36 +198,3 @@ def _choices(names: Sequence[str], count: int, repeats: int, seed: int) -> tuple
     rng = np.random.default_rng([seed, count])
     chosen = (sorted(rng.choice(len(names), count, replace=False)) for _ in range(repeats))
     return tuple(tuple(names[i] for i in places) for places in chosen)
-
-
-def _checked_counts(counts, repeats: int, most: int | None, argument: str = "counts") -> list[int]:
-    counts = [int(count) for count in counts]
-    if not counts or min(counts) < 0 or (most is not None and max(counts) > most):
-        limit = "at least 0" if most is None else f"from 0 to {most}, the number of modules"
-        raise ValueError(f"`{argument}` must be whole numbers {limit}. Received: {counts}.")
-    if repeats < 1:
-        raise ValueError(f"`repeats` must be at least 1. Received: {repeats}.")
-    return counts
-
-
-def _checked(segments: Segments, images, labels, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
-    images, labels = np.asarray(images), np.asarray(labels)
-    expected, outputs = segments.model.inputs[0].shape, segments.model.outputs[0].shape
-    fits = images.ndim == len(expected) and all(
-        side in (None, found) for side, found in zip(expected[1:], images.shape[1:], strict=True)
-    )
-    if not fits or not len(images):
-        raise ValueError(f"`images` must be of shape (n, *{expected[1:]}). Received: {images.shape}.")
-    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"`labels` must be one class number for each of the {len(images)} images. "
-            f"Received: {labels.dtype} of shape {labels.shape}."
-        )
-    if len(outputs) != 2 or not 0 <= labels.min() <= labels.max() < outputs[1]:
-        raise ValueError(
-            f"`labels` must be classes of the model, whose output has the shape {outputs}. "
-            f"Received: from {labels.min()} to {labels.max()}."
-        )
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1. Received: {batch_size}.")
-    return images, labels

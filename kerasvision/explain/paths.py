@@ -12,6 +12,7 @@ from math import comb
 import keras
 import numpy as np
 
+from kerasvision.explain.checks import check_task, check_whole, check_whole_numbers
 from kerasvision.explain.grad_cam import call_without_squashing
 from kerasvision.explain.lesion import flattened, residual_modules
 from kerasvision.explain.residual import Located, follow_each_other, locate_residual, needed
@@ -29,6 +30,7 @@ class PathGradients:
         lengths: path lengths that were sampled.
         means: mean norm of the gradient of one path of each length.
         deviations: standard deviation over the samples.
+        low, high: the norms that a tenth of the samples is below, and above.
         samples: random pairs of an image and a path for each length.
         whole: mean norm of the ordinary gradient, through all paths together.
     """
@@ -37,6 +39,8 @@ class PathGradients:
     lengths: tuple[int, ...]
     means: tuple[float, ...]
     deviations: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
     samples: int
     whole: float
 
@@ -55,8 +59,8 @@ class EffectivePaths:
     """Which path lengths the gradient comes from.
 
     Attributes:
-        lengths: path lengths.
-        shares: share of the gradient from all paths of each length together; they add up to 1.
+        lengths: path lengths that were sampled.
+        shares: share of the gradient from all paths of each of these lengths together; they add up to 1.
         low, high: the shortest range of lengths that holds at least `held` of it.
         held: share of the gradient from that range.
         paths: share of all paths that have such a length.
@@ -84,13 +88,12 @@ def path_lengths(modules: int) -> np.ndarray:
         (modules + 1,) float64: share of the 2**modules paths that go through 0, 1, … modules.
 
     Raises:
-        ValueError: the number is not positive.
+        ValueError: it is no whole number from 1.
 
     >>> path_lengths(2)
     array([0.25, 0.5 , 0.25])
     """
-    if modules < 1:
-        raise ValueError(f"`modules` must be at least 1. Received: {modules}.")
+    modules = check_whole("modules", modules)
     return np.array([comb(modules, length) / 2**modules for length in range(modules + 1)])
 
 
@@ -117,7 +120,7 @@ def gradient_by_path_length(
             taken.
         images: (n, height, width, channels), as the model takes them.
         labels: (n,) int, the true classes.
-        lengths: path lengths to sample; default all, from 0 to the number of modules.
+        lengths: path lengths to sample, each once; default all, from 0 to the number of modules.
         samples: pairs of an image and a path for each length.
         batch_size: images at a time.
         seed: of the choice of images and paths.
@@ -129,8 +132,11 @@ def gradient_by_path_length(
         ValueError: the arguments do not fit the model.
     """
     count = len(residual_modules(model))
-    lengths = tuple(range(count + 1) if lengths is None else lengths)
-    images, labels = _checked(images, labels, lengths, count, samples)
+    lengths = range(count + 1) if lengths is None else lengths
+    lengths = tuple(sorted(set(check_whole_numbers("lengths", lengths, most=count))))
+    samples, batch_size = check_whole("samples", samples), check_whole("batch_size", batch_size)
+    seed = check_whole("seed", seed, least=0)
+    images, labels = check_task(flattened(model), images, labels)
     norms = gradient_norms(model)
     rng = np.random.default_rng(seed)
     # The same images for every length, so that lengths differ by their paths only.
@@ -147,6 +153,8 @@ def gradient_by_path_length(
         lengths=lengths,
         means=tuple(float(values.mean()) for values in by_length),
         deviations=tuple(float(values.std()) for values in by_length),
+        low=tuple(float(np.percentile(values, 10)) for values in by_length),
+        high=tuple(float(np.percentile(values, 90)) for values in by_length),
         samples=samples,
         whole=float(whole.mean()),
     )
@@ -170,6 +178,8 @@ def effective_path_lengths(gradients: PathGradients, *, held: float = 0.9) -> Ef
         raise ValueError(f"`held` must be above 0 and at most 1. Received: {held!r}.")
     numbers = path_lengths(gradients.modules)[list(gradients.lengths)]
     weights = numbers * np.array(gradients.means)
+    if not np.isfinite(weights).all():
+        raise ValueError("`gradients` are not finite: the network answers with numbers that are not.")
     if not weights.sum() > 0:
         raise ValueError("`gradients` are all 0: the network's loss does not depend on its first module.")
     shares = weights / weights.sum()
@@ -215,7 +225,7 @@ def gradient_norms(model: keras.Model) -> Callable:
                 return call_without_squashing(operation, *args, **kwargs)
             return graph.infer(operation, args, kwargs, node)
 
-        before = graph.run(stem, {id(image): tf.cast(images, image.dtype)})[id(start)]
+        before = graph.run(stem, {id(image): images})[id(start)]
         known = {id(start): tf.stop_gradient(before)}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(known[id(start)])
@@ -224,7 +234,20 @@ def gradient_norms(model: keras.Model) -> Callable:
         gradient = tape.gradient(losses, known[id(start)])
         return tf.norm(tf.reshape(tf.cast(gradient, tf.float32), (tf.shape(gradient)[0], -1)), axis=1)
 
-    return tf.function(norms, autograph=False, reduce_retracing=True)
+    gates = tf.TensorSpec((None, len(located)), "float32")
+    specs = (
+        tf.TensorSpec((None, *image.shape[1:]), image.dtype),
+        tf.TensorSpec((None,), "int64"),
+        gates,
+        gates,
+    )
+    compiled = tf.function(norms, autograph=False).get_concrete_function(*specs)
+
+    def run(images, labels, through, past):
+        given = zip((images, labels, through, past), specs, strict=True)
+        return compiled(*(tf.cast(values, spec.dtype) for values, spec in given))
+
+    return run
 
 
 def random_gates(
@@ -277,17 +300,3 @@ def _shortest_range(shares: np.ndarray, held: float) -> tuple[int, int]:
             first = int(inside.argmax())
             return first, first + size - 1
     return 0, len(shares) - 1
-
-
-def _checked(images, labels, lengths, count: int, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    images, labels = np.asarray(images), np.asarray(labels)
-    if not lengths or not all(0 <= length <= count for length in lengths):
-        raise ValueError(f"`lengths` must be from 0 to {count}, the number of modules. Received: {lengths}.")
-    if not len(images) or labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"`labels` must be one class number for each of the {len(images)} images. "
-            f"Received: {labels.dtype} of shape {labels.shape}."
-        )
-    if samples < 1:
-        raise ValueError(f"`samples` must be at least 1. Received: {samples}.")
-    return images, labels

@@ -7,11 +7,13 @@ Like Ensembles of Relatively Shallow Networks, 2016, https://arxiv.org/abs/1605.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from math import floor
+from numbers import Real
 
 import keras
 import numpy as np
 
 from kerasvision.errors import DataError
+from kerasvision.explain.checks import check_whole, describe, fits, is_numeric
 from kerasvision.explain.lesion import residual_modules, without
 from kerasvision.explain.lesion_study import answers
 from kerasvision.explain.segments import Segments
@@ -117,7 +119,8 @@ def prune_blocks(
         The smaller network and the figures after each step; the network as a copy where nothing could go.
 
     Raises:
-        ValueError: the model has no residual modules, or a number is out of range.
+        ValueError: the model has no residual modules, answers with what is no number, or a number is out
+            of range.
         DataError: the data do not fit the model, or have no such split.
 
     https://arxiv.org/abs/1605.06431
@@ -174,6 +177,8 @@ class _Judge:
 def _greedy(judge: _Judge, names: list[str], max_drop: float, candidates: int | None, advance):
     """Return the modules to remove, in order, and the score of the whole network and after each of them."""
     (whole,) = judge.scores([[]])
+    if not np.isfinite(whole.loss):
+        raise ValueError("`model` gives answers that are infinite or not a number; there is nothing to keep.")
     # A hair more than the product: 0.01 of 300 images are 3 images, not 2.999….
     least = whole.right - floor(max_drop * judge.count + 1e-6)
     removed, scores, known = [], [whole], dict.fromkeys(names, whole)
@@ -231,18 +236,23 @@ def _source(data, split: str, batch_size: int) -> Batches:
         DataError: there is no such split, or the arrays do not belong together.
     """
     if hasattr(data, "splits"):
+        if data.task != "classify":
+            raise DataError(f"`data` must be images with classes. Received: data for the task {data.task!r}.")
         if split not in data.splits or not len(data.splits[split].labels):
             raise DataError(
                 f"`data` has no {split} images to choose modules by. It has: "
                 f"{', '.join(data.splits) or 'nothing'}. Name one as `split`."
             )
         return lambda: data.iterate(split, batch_size=batch_size)
-    if not isinstance(data, tuple | list) or len(data) != 2 or not len(data[0]):
+    pair = isinstance(data, tuple | list) and len(data) == 2
+    images, labels = (np.asarray(part) for part in data) if pair else (np.zeros(0), np.zeros(0))
+    if not images.ndim or not len(images):
         raise DataError(
             "`data` must be a VisionData or a pair (images, labels), not empty. "
             f"Received: {type(data).__name__}."
         )
-    images, labels = (np.asarray(part) for part in data)
+    if not is_numeric(images):
+        raise DataError(f"`data` must have images of finite real numbers. Received: {describe(images)}.")
     if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
         raise DataError(
             f"`data` must hold one class number for each of the {len(images)} images. "
@@ -255,10 +265,7 @@ def _source(data, split: str, batch_size: int) -> Batches:
 def _check_fit(model: keras.Model, data, split: str, batches: Batches) -> None:
     functional, shape = graph.functional(model), next(batches())[0].shape
     expected, output = functional.inputs[0].shape, functional.outputs[0].shape
-    fits = len(shape) == len(expected) and all(
-        side in (None, found) for side, found in zip(expected[1:], shape[1:], strict=True)
-    )
-    if not fits:
+    if not fits(shape, expected):
         raise DataError(
             f"`data` has images of {shape[1:]}, but `model` {model.name!r} takes {expected[1:]}. "
             "Load the data at the size of the model."
@@ -274,8 +281,8 @@ def _check_fit(model: keras.Model, data, split: str, batches: Batches) -> None:
 
 
 def _check_numbers(max_drop: float, candidates: int | None, batch_size: int) -> None:
-    if not 0 <= max_drop <= 1:
+    if not isinstance(max_drop, Real) or not 0 <= max_drop <= 1:
         raise ValueError(f"`max_drop` must be from 0 to 1 (0.01 is one point). Received: {max_drop!r}.")
-    for name, value in (("candidates", candidates), ("batch_size", batch_size)):
-        if value is not None and value < 1:
-            raise ValueError(f"`{name}` must be at least 1. Received: {value!r}.")
+    check_whole("batch_size", batch_size)
+    if candidates is not None:
+        check_whole("candidates", candidates)

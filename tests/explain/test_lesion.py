@@ -331,6 +331,12 @@ def test_unknown_names(case):
         without(model, [wrong])
 
 
+@pytest.mark.parametrize("names", [None, 3])
+def test_what_are_no_names(names):
+    with pytest.raises(ValueError, match=f"`names` must be names of modules. Received: {names}"):
+        without(network("resnet_small", include_top=False), names)
+
+
 def test_networks_without_modules():
     model = network("plainnet20")
     with pytest.raises(ValueError, match=r"has no residual module.*plain_modules\(model\)"):

@@ -102,11 +102,18 @@ def test_what_is_not_a_number_is_wrong():
 
 
 WRONG = {
-    "too many": (delete_random, {"counts": [10]}, r"`counts` must be whole numbers from 0 to 9"),
-    "no repeats": (delete_random, {"repeats": 0}, "`repeats` must be at least 1"),
-    "negative": (permute, {"swaps": [-1]}, "`swaps` must be whole numbers at least 0"),
-    "batch": (delete_each, {"batch_size": 0}, "`batch_size` must be at least 1"),
-    "images": (delete_each, {"images": np.zeros((2, 8, 8, 3))}, "`images` must be of shape"),
+    "too many": (delete_random, {"counts": [10]}, "`counts` must be a list of whole numbers from 0 to 9"),
+    "text": (delete_random, {"counts": "12"}, "`counts` must be a list .* Received: '12'"),
+    "half a module": (delete_random, {"counts": [1.7]}, r"`counts` must be .* Received: \[1\.7\]"),
+    "one number": (delete_random, {"counts": 2}, "`counts` must be a list .* Received: 2"),
+    "no repeats": (delete_random, {"repeats": 0}, "`repeats` must be a whole number, at least 1"),
+    "seed": (permute, {"seed": -1}, "`seed` must be a whole number, at least 0"),
+    "negative": (permute, {"swaps": [-1]}, "`swaps` must be a list of whole numbers at least 0"),
+    "batch": (delete_each, {"batch_size": 2.5}, "`batch_size` must be a whole number, at least 1"),
+    "images": (delete_each, {"images": np.zeros((2, 8, 8, 3))}, r"of shape \(n, 32, 32, 3\)"),
+    "one picture": (delete_each, {"images": np.zeros((32, 32, 3))}, "`images` must be of shape"),
+    "no numbers": (delete_each, {"images": np.full((24, 32, 32, 3), np.nan)}, "`images` must be finite"),
+    "objects": (delete_each, {"images": np.zeros((24, 32, 32, 3), object)}, "an array of object"),
     "labels": (delete_each, {"labels": np.zeros(24)}, "`labels` must be one class number for each of the 24"),
     "classes": (delete_each, {"labels": np.full(24, 5)}, "`labels` must be classes of the model"),
 }
@@ -118,6 +125,17 @@ def test_errors(model, task, case):
     given = {"images": task[0], "labels": task[1]} | changed
     with pytest.raises(ValueError, match=message):
         function(model, **given)
+
+
+def test_what_is_no_classifier():
+    bare = network("resnet_small", include_top=False)
+    with pytest.raises(ValueError, match="must be a classifier whose output is"):
+        delete_each(bare, pictures(), [0, 1, 2])
+    image = bare.inputs[0]
+    pooled = keras.layers.GlobalAveragePooling2D()(bare.outputs[0])
+    single = keras.Model(image, keras.layers.Dense(1, activation="sigmoid")(pooled))
+    with pytest.raises(ValueError, match=r"with two classes or more.*\(None, 1\)"):
+        delete_each(single, pictures(), [0, 0, 0])
 
 
 def test_nothing_can_change_places():

@@ -86,6 +86,10 @@ def test_means_over_all_paths_of_a_length(task):
         exact = length in (0, MODULES)
         assert mean == pytest.approx(np.mean(norms), abs=1e-5 if exact else 5 * np.std(norms) / 6000**0.5)
         assert deviation == pytest.approx(np.std(norms), rel=0.1)
+    for low, mean, high in zip(found.low, found.means, found.high, strict=True):
+        assert low <= mean <= high
+    norms = [closed_form(matrices, last, x, y, ()) for x, y in zip(*task, strict=True)]
+    assert (found.low[0], found.high[0]) == pytest.approx((min(norms), max(norms)), rel=1e-4)
 
 
 def test_open_gates_give_the_ordinary_gradient():
@@ -131,7 +135,7 @@ def test_effective_paths_of_a_gradient_that_halves():
     modules = 27
     means = tuple(0.5**k for k in range(modules + 1))
     found = effective_path_lengths(
-        PathGradients(modules, tuple(range(modules + 1)), means, means, 1, 1.0), held=0.9
+        PathGradients(modules, tuple(range(modules + 1)), means, means, means, means, 1, 1.0), held=0.9
     )
     expected = binom.pmf(np.arange(modules + 1), modules, 1 / 3)
     np.testing.assert_allclose(found.shares, expected, rtol=1e-9)
@@ -149,9 +153,15 @@ def test_the_same_seed_gives_the_same(task):
 
 
 WRONG = {
-    "lengths": ({"lengths": [5]}, "`lengths` must be from 0 to 4"),
-    "samples": ({"samples": 0}, "`samples` must be at least 1"),
+    "lengths": ({"lengths": [5]}, "`lengths` must be a list of whole numbers from 0 to 4"),
+    "half a module": ({"lengths": [1.5]}, r"`lengths` must be .* Received: \[1\.5\]"),
+    "one length": ({"lengths": 3}, "`lengths` must be a list .* Received: 3"),
+    "samples": ({"samples": 0}, "`samples` must be a whole number, at least 1"),
+    "batch": ({"batch_size": 0}, "`batch_size` must be a whole number, at least 1"),
+    "seed": ({"seed": -1}, "`seed` must be a whole number, at least 0"),
+    "images": ({"images": np.zeros((5, 1))}, r"`images` must be of shape \(n, 6\)"),
     "labels": ({"labels": np.zeros(5)}, "`labels` must be one class number"),
+    "classes": ({"labels": np.full(5, 4)}, "`labels` must be classes of the model, from 0 to 3"),
 }
 
 
@@ -163,11 +173,14 @@ def test_errors(task, case):
 
 
 def test_more_errors(task):
-    with pytest.raises(ValueError, match="`modules` must be at least 1"):
+    with pytest.raises(ValueError, match="`modules` must be a whole number, at least 1"):
         path_lengths(0)
-    zeros = PathGradients(1, (0, 1), (0.0, 0.0), (0.0, 0.0), 1, 0.0)
+    zeros = PathGradients(1, (0, 1), *[(0.0, 0.0)] * 4, 1, 0.0)
     with pytest.raises(ValueError, match="are all 0"):
         effective_path_lengths(zeros)
+    nothing = PathGradients(1, (0, 1), (0.0, np.nan), *[(0.0, 0.0)] * 3, 1, 0.0)
+    with pytest.raises(ValueError, match="are not finite"):
+        effective_path_lengths(nothing)
     with pytest.raises(ValueError, match="`held` must be above 0"):
         effective_path_lengths(zeros, held=0)
     x = keras.Input((SIDE,))

@@ -1,5 +1,7 @@
 """Pruning against a slow greedy search, and the way on: fine-tune the smaller network and export it."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -178,6 +180,7 @@ def wrong_classes():
 
 PICTURES = np.zeros((4, 16, 16, 3), np.uint8)
 BAD = {
+    "other task": (lambda: replace(wrong_classes(), task="detect"), {}, "task 'detect'"),
     "no such split": (lambda: wrong_classes(), {"split": "test"}, "`data` has no test images"),
     "classes": (lambda: wrong_classes(), {}, "`data` has 2 classes.*output of.*4"),
     "label too high": (lambda: (PICTURES, np.array([0, 1, 2, 4])), {}, "labels from 0 to 4"),
@@ -188,12 +191,16 @@ BAD = {
     "no data": (lambda: PICTURES, {}, "must be a VisionData or a pair"),
     "empty": (lambda: (PICTURES[:0], np.zeros(0, int)), {}, "not empty"),
     "drop": (lambda: (PICTURES, np.zeros(4, int)), {"max_drop": 1.5}, "`max_drop` must be from 0 to 1"),
+    "drop in words": (lambda: (PICTURES, np.zeros(4, int)), {"max_drop": "1%"}, "Received: '1%'"),
+    "None": (lambda: None, {}, "must be a VisionData or a pair.*Received: NoneType"),
+    "a pair of None": (lambda: (None, None), {}, "must be a VisionData or a pair"),
+    "no numbers": (lambda: (PICTURES * np.nan, np.zeros(4, int)), {}, "that are infinite or not a number"),
     "candidates": (
         lambda: (PICTURES, np.zeros(4, int)),
         {"candidates": 0},
-        "`candidates` must be at",
+        "`candidates` must be a whole",
     ),
-    "batch": (lambda: (PICTURES, np.zeros(4, int)), {"batch_size": 0}, "`batch_size` must be at least 1"),
+    "batch": (lambda: (PICTURES, np.zeros(4, int)), {"batch_size": 0}, "`batch_size` must be a whole number"),
 }
 
 
@@ -202,6 +209,13 @@ def test_errors(data, arguments, message):
     with pytest.raises(ValueError, match=message) as caught:
         prune_blocks(network(blocks=(1, 1)), data(), **arguments)
     assert isinstance(caught.value, DataError) == ("`data`" in str(caught.value))
+
+
+def test_a_network_that_answers_nothing_is_not_pruned():
+    model = network(blocks=(1, 1))
+    model.get_layer("predictions").bias.assign([np.nan] * CLASSES)
+    with pytest.raises(ValueError, match="answers that are infinite or not a number"):
+        prune_blocks(model, (PICTURES, np.zeros(4, int)))
 
 
 def test_plain_network_has_nothing_to_prune():
