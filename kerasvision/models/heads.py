@@ -44,7 +44,7 @@ def classifier(
         dropout: fraction of features dropped in training.
         preprocessing: what your own backbone expects of pixels: `"included"` (raw RGB), `"tf"` ([-1, 1]),
             `"zero_one"`, `"torch"` or `"caffe"`. For a network by name it is that of its
-            weights; state it for a file of torch that does not say.
+            weights; state it for a file that does not say (of torch; of Keras, where it is not the usual).
         activation: of the last layer; `None` for logits.
         name: name of the model; default that of the backbone.
         **options: of the network's builder, for example `alpha=0.5`.
@@ -70,10 +70,8 @@ def classifier(
     head = whole_head(model) if isinstance(model, keras.Model) and preprocessing is None else None
     if head is not None:
         model, preprocessing, pooling = backbone_of(model), "included", head.pooling
-    if isinstance(model, keras.Model):
-        x, name = _own(model, image, preprocessing, weights, options), name or model.name
-    else:
-        x, name = _named(model, image, preprocessing, weights, options), name or entry(model).name
+    x = feature_maps(model, image, preprocessing=preprocessing, weights=weights, **options)
+    name = name or (model.name if isinstance(model, keras.Model) else entry(model).name)
     x = POOLING[pooling](name="head_pool")(x)
     x = layers.Dropout(dropout, name="head_dropout")(x)
     # float32 also under mixed precision: probabilities near 0 and 1 need it.
@@ -81,6 +79,27 @@ def classifier(
     x = dense(x)
     _keep_head(dense, head, weights)
     return keras.Model(image, x, name=name)
+
+
+def feature_maps(model: str | keras.Model, image, *, preprocessing=None, weights=None, **options):
+    """Build a backbone, and the preprocessing that it expects before it, on a tensor of raw RGB pixels.
+
+    Args:
+        model: name of a network, or a user's own backbone, of which a copy is used.
+        image: Keras tensor (batch, height, width, 3), raw RGB in [0, 255].
+        preprocessing: as for `classifier`.
+        weights: as for `classifier`.
+        **options: as for `classifier`.
+
+    Returns:
+        The last feature maps: a tensor (batch, rows, columns, channels) of the graph of `image`.
+
+    Raises:
+        ValueError: an argument is not accepted.
+        WeightsError: the weights cannot be fetched, or do not fit.
+    """
+    build = _own if isinstance(model, keras.Model) else _named
+    return build(model, image, preprocessing, weights, options)
 
 
 def feature_extractor(model: keras.Model) -> keras.Model:

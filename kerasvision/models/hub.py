@@ -5,8 +5,10 @@ and honours `HF_HUB_OFFLINE`.
 """
 
 import json
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from kerasvision.errors import WeightsError, require
 from kerasvision.models.preprocessing import Normalization, mode_of
@@ -34,31 +36,53 @@ def fetch(source: str) -> tuple[Path, str | Normalization | None]:
     repository, file = _parts(source)
     hub = require("huggingface_hub", extra="hub", purpose=f"Fetching {source}")
     wanted = (file,) if file else FILES
-    path = next((path for name in wanted if (path := _get(hub, source, repository, name))), None)
+    place = _Repository(hub, source, repository)
+    path = next((path for name in wanted if (path := place.get(name))), None)
     if path is None:
+        names = " and no ".join(wanted)
         raise WeightsError(
-            f"{source}: the repository has no {' and no '.join(wanted)}; or there is no connection, and the "
-            f"cache has none (HF_HOME, HF_HUB_OFFLINE). Name the file: {SCHEME}{repository}/FILE."
+            f"{source}: there is no connection to the hub, and its cache (HF_HOME) has no {names} of this "
+            "repository. Connect once, or fetch the file by hand and give its path."
+            if place.offline
+            else f"{source}: the repository has no {names}. Name the file: {SCHEME}{repository}/FILE."
         )
     folder = f"{file.rpartition('/')[0]}/" if file and "/" in file else ""
-    notes = (_get(hub, source, repository, folder + name) for name in CONFIGS)
+    notes = (place.get(folder + name) for name in CONFIGS)
     return path, next((mode for note in notes if note and (mode := _noted(note)) is not None), None)
 
 
-def _get(hub, source: str, repository: str, name: str) -> Path | None:
-    """Return a file of a repository; `None` if it has none of this name, or the cache has not, offline."""
-    errors = import_module("huggingface_hub.errors")
-    try:
-        return Path(hub.hf_hub_download(repository, name))
-    except errors.EntryNotFoundError:  # also LocalEntryNotFoundError: not in the cache, and offline
-        return None
-    except (errors.RepositoryNotFoundError, errors.GatedRepoError) as error:
-        raise WeightsError(
-            f"{source}: there is no public repository {repository!r} on the hub, or it needs a login. "
-            "Check the name; for private and gated ones run `hf auth login`."
-        ) from error
-    except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
-        raise WeightsError(f"{source} cannot be fetched: {_first_line(error)}") from error
+@dataclass
+class _Repository:
+    """A repository of the hub.
+
+    Attributes:
+        hub: the package huggingface_hub.
+        source, name: as the user wrote it, and `owner/name`.
+        offline: whether the hub was out of reach; then only the cache is asked, without trying for long.
+    """
+
+    hub: ModuleType
+    source: str
+    name: str
+    offline: bool = False
+
+    def get(self, file: str) -> Path | None:
+        """Return a file; `None` if the repository has none of this name, or the cache has not, offline."""
+        errors = import_module("huggingface_hub.errors")
+        try:
+            return Path(self.hub.hf_hub_download(self.name, file, local_files_only=self.offline))
+        except errors.LocalEntryNotFoundError:
+            self.offline = True
+            return None
+        except errors.EntryNotFoundError:
+            return None
+        except (errors.RepositoryNotFoundError, errors.GatedRepoError) as error:
+            raise WeightsError(
+                f"{self.source}: there is no public repository {self.name!r} on the hub, or it needs a "
+                "login. Check the name; for private and gated ones run `hf auth login`."
+            ) from error
+        except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
+            raise WeightsError(f"{self.source} cannot be fetched: {_first_line(error)}") from error
 
 
 def noted_beside(path: Path) -> str | Normalization | None:

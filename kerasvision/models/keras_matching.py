@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import keras
 
-from kerasvision.models.matching import Match, misfit, show
+from kerasvision.models.matching import Match, advice_on_top, misfit, show
 from kerasvision.models.stored import StoredLayer, open_weights, read
 
 
@@ -43,16 +43,23 @@ def match_keras(model: keras.Model, path: str | os.PathLike, ignore: Sequence[st
         pairs, extra = _match(slots, stored.layers, set(ignore))
         problems = _problems(slots, pairs, extra)
         if any(problems):
-            raise misfit(model, path, problems, _advice(pairs))
-        values = [read(array) for _, layer in pairs for array in layer.arrays]
+            raise misfit(model, path, problems, _advice(slots, pairs, extra))
+        values = [read(array, path) for _, layer in pairs for array in layer.arrays]
     variables = [variable for slot, _ in pairs for variable in slot.variables]
     used = {id(layer) for _, layer in pairs}
     ignored = tuple(layer.name for layer in stored.layers if id(layer) not in used)
     return Match(tuple(slot.name for slot, _ in pairs), variables, values, ignored, stored.preprocessing)
 
 
-def _advice(pairs) -> str:
+def _advice(slots: list[_Slot], pairs, extra: Sequence[StoredLayer]) -> str:
     """Say what to do; where each side has arrays that the other has not, which form of a builder it is."""
+    top = advice_on_top(
+        {slot.name for slot, layer in pairs if slot.shapes != layer.shapes},
+        {slot.name for slot in slots} - {slot.name for slot, _ in pairs},
+        {layer.name for layer in extra},
+    )
+    if top:
+        return top
     sides = {
         len(layer.shapes) > len(slot.shapes)
         for slot, layer in pairs

@@ -17,6 +17,7 @@ import numpy as np
 from kerasvision.errors import WeightsError
 from kerasvision.models.keras_matching import match_keras
 from kerasvision.models.matching import Match, misfit
+from kerasvision.models.model_entry import ModelEntry
 from kerasvision.models.preprocessing import Normalization, agree, mode_in
 from kerasvision.models.registry import entry, list_models
 from kerasvision.models.sources import Source, open_source
@@ -32,7 +33,9 @@ class LoadedWeights:
         ignored: what of the file was left out: as asked, or heads that only training needs. Names of layers,
             in torch files of tensors.
         preprocessing: what the weights expect of pixels: one of the modes of `ModelEntry.preprocessing`, or
-            the numbers where they are none of these; `None` where the file does not say.
+            the numbers where they are none of these. Where a file of Keras does not say, it is what the
+            model does in its own layer `preprocess`, or what the weights of keras.applications for a network
+            of this name expect. `None` where nobody knows.
     """
 
     layers: tuple[str, ...]
@@ -65,13 +68,26 @@ def load_weights(
         What was loaded, what was ignored, and the preprocessing that belongs to the weights.
 
     Raises:
+        ValueError: `model` is not a built model, or `ignore` is not a list of names.
         WeightsError: the weights cannot be fetched or read, or are not of this network; lists what does not
             fit.
         MissingPackageError: `hf://` without the package huggingface_hub.
     """
+    _check_arguments(model, ignore)
     if source == "imagenet":
         return _load_imagenet(model)
     return load_source(model, open_source(source), ignore=ignore)
+
+
+def _check_arguments(model: keras.Model, ignore: Sequence[str]) -> None:
+    if not isinstance(model, keras.Model) or not model.built:
+        received = "one that is not built yet" if isinstance(model, keras.Model) else repr(model)
+        raise ValueError(
+            "`model` must be a built keras.Model, for example of kerasvision.models.get_model(name); "
+            f"pretrained(name, weights) builds and loads in one. Received: {received}."
+        )
+    if isinstance(ignore, str):
+        raise ValueError(f"`ignore` must be a list of names, as [{ignore!r}]. Received: {ignore!r}.")
 
 
 def load_source(model: keras.Model, opened: Source, *, ignore: Sequence[str] = ()) -> LoadedWeights:
@@ -113,13 +129,23 @@ def _check_preprocessing(
 
 def _usual(model: keras.Model) -> str | None:
     """Return what the weights of keras.applications for a network of this name expect of pixels."""
-    return next((item.preprocessing for item in map(entry, list_models()) if item.name == model.name), None)
+    known = _with_imagenet(model)
+    return known and known.preprocessing
+
+
+def _with_imagenet(model: keras.Model) -> ModelEntry | None:
+    """Return the network of a model's name (`resnet50v2` as `resnet50_v2`), if it has ImageNet weights."""
+    try:
+        known = entry(model.name)
+    except ValueError:
+        return None
+    return known if "imagenet" in known.weights else None
 
 
 def _load_imagenet(model: keras.Model) -> LoadedWeights:
     """Copy the weights of a twin that is built with them, after checking that it is a twin."""
-    known = next((item for item in map(entry, list_models()) if item.name == model.name), None)
-    if known is None or "imagenet" not in known.weights:
+    known = _with_imagenet(model)
+    if known is None:
         those = [name for name in list_models() if "imagenet" in entry(name).weights]
         raise WeightsError(
             f"There are no ImageNet weights for a model of the name {model.name!r}. There are for: "

@@ -1,7 +1,7 @@
 """What matching a weights file with a model gives, and what is said when they do not match."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -9,8 +9,12 @@ import numpy as np
 
 from kerasvision.errors import WeightsError
 from kerasvision.models.preprocessing import Normalization
+from kerasvision.models.table import ENTRIES
 
 SHOWN = 4
+# Layers that only networks with their top have.
+TOPS = frozenset(name for item in ENTRIES for name in item.top_layers)
+CLASSIFIER = "kerasvision.models.classifier(..., weights=<the file>) for classes of your own."
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,24 @@ def misfit(
         + "\n  ".join(lines)
         + f"\n{advice}"
     )
+
+
+def advice_on_top(different: Collection[str], missing: Collection[str], extra: Collection[str]) -> str | None:
+    """Return what to do where a file and a model differ in nothing but their tops, else `None`.
+
+    Args:
+        different: names of layers that have other shapes in the file.
+        missing: names of layers that are not in the file.
+        extra: names of layers of the file that are not in the model.
+    """
+    if not TOPS.issuperset((*different, *missing, *extra)):
+        return None
+    if missing:
+        return "Only the top is not in the file: build the model with include_top=False, or use " + CLASSIFIER
+    if extra:
+        names = ", ".join(map(repr, sorted(extra)))
+        return f"Only the file has a top: leave it out with ignore=[{names}], or use {CLASSIFIER}"
+    return f"Only the top differs: build the model with the classes of the file, or use {CLASSIFIER}"
 
 
 def show(shape: Sequence[int]) -> str:

@@ -40,7 +40,7 @@ def open_source(source: str | os.PathLike) -> Source:
     Raises:
         WeightsError: it is not there, or cannot be read.
     """
-    if not isinstance(source, str | os.PathLike):
+    if not isinstance(source, str | os.PathLike) or not os.fspath(source):
         raise WeightsError(f"`source` must be a path, 'hf://owner/name' or 'imagenet'. Received: {source!r}.")
     noted = None
     if os.fspath(source).startswith(hub.SCHEME):
@@ -81,16 +81,17 @@ def mode_for(known: ModelEntry, source: Source | None, preprocessing: str | None
     Raises:
         ValueError: the caller's is not that of the weights, or nobody knows it.
     """
-    if source is None or (source.torch is None and source.preprocessing is None):
-        expected, whose = known.preprocessing, known.name
-    else:
-        expected, whose = source.preprocessing, f"the weights in {source.path}"
+    if source is not None and source.torch is None and source.preprocessing is None:
+        # Weights of Keras alone: of this network as it usually is, if the caller does not say otherwise.
+        return preprocessing or known.preprocessing
+    expected = known.preprocessing if source is None else source.preprocessing
     if expected is None and preprocessing is None:
         raise ValueError(
             f"`preprocessing` must be stated: {source.path} does not say how its pixels were prepared. "
             f"It is one of {', '.join(map(repr, MODES))}."
         )
     if preprocessing is not None and expected not in (None, preprocessing):
+        whose = known.name if source is None else f"the weights in {source.path}"
         raise ValueError(
             f"`preprocessing` of {whose} is {expected!r}. Received: {preprocessing!r}. Leave it out."
         )

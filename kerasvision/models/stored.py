@@ -9,6 +9,7 @@ import json
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +22,14 @@ from kerasvision.errors import WeightsError
 from kerasvision.models.preprocessing import LAYER, Normalization, mode_of_scaling
 from kerasvision.models.weights_format import format_of
 
+# What h5py and zipfile raise for files that are damaged, or made to look like files of weights.
+DAMAGE = (
+    *(OSError, EOFError, RuntimeError, LookupError, TypeError, ValueError, AttributeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+# A zip of Keras is not compressed; one that was packed anew is hardly smaller, unless it is a trap.
+MOST_PACKED = 100
+
 
 @dataclass(frozen=True)
 class StoredLayer:
@@ -29,7 +38,7 @@ class StoredLayer:
     Attributes:
         name: name of the layer; its place where the file has no names.
         place: where it is in a `.weights.h5` file (`conv2d_3`); empty for legacy files.
-        arrays: datasets with `.shape`; `numpy.asarray` reads one.
+        arrays: datasets with `.shape`; `read` reads one.
     """
 
     name: str
@@ -68,10 +77,41 @@ def open_weights(path: str | os.PathLike) -> Iterator[StoredWeights]:
     path = Path(path)
     if format_of(path) != "keras":
         raise WeightsError(f"{path} is not a file of Keras.")
+    with _explained(path):
+        file = _open(path)
+    with file:
+        with _explained(path):
+            stored = replace(_read(file, path), preprocessing=_preprocessing(file, path))
+            for layer in stored.layers:
+                _check(layer, file, path)
+        yield stored
+
+
+def read(array: h5py.Dataset, path: str | os.PathLike) -> np.ndarray:
+    """Read one array into memory.
+
+    Args:
+        array: of a layer of the file, while it is open.
+        path: the file, for the message.
+
+    Raises:
+        WeightsError: it is damaged.
+    """
+    with _explained(Path(path)):
+        values = np.asarray(array)
+        if _is_bfloat16(array):
+            # The upper half of a float32.
+            return (values.view("uint16").astype("uint32") << 16).view("float32")
+        return values
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
     try:
-        with _open(path) as file:
-            yield replace(_read(file, path), preprocessing=_preprocessing(file, path))
-    except (OSError, KeyError, zipfile.BadZipFile, EOFError) as error:
+        yield
+    except WeightsError:
+        raise
+    except DAMAGE as error:
         raise WeightsError(
             f"{path} cannot be read as a weights file: {_reason(path, error)} "
             "Fetch or save it again; accepted are .keras, .weights.h5 and .h5 files of Keras."
@@ -82,7 +122,30 @@ def _open(path: Path) -> h5py.File:
     if not zipfile.is_zipfile(path):
         return h5py.File(path, "r")
     with zipfile.ZipFile(path) as archive:
+        size, there = archive.getinfo("model.weights.h5").file_size, path.stat().st_size
+        if size > MOST_PACKED * there:
+            raise WeightsError(
+                f"{path} would unpack to {size:,} bytes from {there:,}, which no weights do. It was not "
+                "unpacked. Use another file."
+            )
         return h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r")
+
+
+def _check(layer: StoredLayer, file: h5py.File, path: Path) -> None:
+    """Refuse what is not numbers of this file: HDF5 can also point to any other file of the machine."""
+    for array in layer.arrays:
+        if not isinstance(array, h5py.Dataset) or not (array.dtype.kind in "fiu" or _is_bfloat16(array)):
+            raise WeightsError(f"{path} holds something else than an array of numbers for {layer.name}.")
+        if array.external or array.is_virtual or array.file != file:
+            raise WeightsError(
+                f"{path} takes the numbers of {layer.name} from another file, which weights files do not. "
+                "They were not read. Use another file."
+            )
+
+
+def _is_bfloat16(array: h5py.Dataset) -> bool:
+    """Tell whether Keras stored bfloat16, which HDF5 has no name for."""
+    return array.dtype == np.dtype("V2") and array.attrs.get("dtype") == "bfloat16"
 
 
 def _preprocessing(file: h5py.File, path: Path) -> str | Normalization | None:
@@ -154,8 +217,3 @@ def _reason(path: Path, error: Exception) -> str:
     if "truncated" in str(error):
         return f"it was cut off ({path.stat().st_size:,} bytes are there)."
     return f"{error}."
-
-
-def read(array: h5py.Dataset) -> np.ndarray:
-    """Read one array into memory."""
-    return np.asarray(array)

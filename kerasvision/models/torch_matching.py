@@ -9,7 +9,7 @@ from keras import layers
 
 from kerasvision.errors import WeightsError
 from kerasvision.models import graph
-from kerasvision.models.matching import Match, misfit, show
+from kerasvision.models.matching import TOPS, Match, advice_on_top, misfit, show
 from kerasvision.models.preprocessing import Normalization, mode_of
 from kerasvision.models.torch_files import TorchFile, read
 from kerasvision.models.torch_names import RULES, Family
@@ -294,12 +294,14 @@ def _advice(fit: _Fit, shapes: Mapping[str, tuple]) -> str:
     family = family_of(shapes)
     if family is not None and family is not fit.family:
         return f"The file is of the family {family.name}. Use the file of this network."
-    if fit.different and not fit.missing and not fit.extra and len(fit.different) <= 2:
-        return (
-            "Only the top differs: build the model with the classes of the file, or use "
-            "kerasvision.models.classifier."
-        )
-    return (
+    names = {module: name for name, module in fit.family.modules(sorted(TOPS)).items() if module}
+    modules = [name.split(":")[0].rpartition(".")[0] for name in fit.extra]
+    top = advice_on_top(
+        {item.layer for item in fit.wanted if shapes.get(item.tensor, item.shapes[0]) not in item.shapes},
+        {item.layer for item in fit.wanted if item.tensor not in shapes},
+        {names.get(module, module) for module in modules},
+    )
+    return top or (
         "Use the file of this network (same depth, same options, same number of classes). "
         f"{fit.family.advice}"
     )

@@ -35,7 +35,8 @@ def pretrained(
         image_size: side in pixels, or (height, width); default the native size of the network.
         activation: of the top; `None` for logits.
         preprocessing: how pixels are prepared (`ModelEntry.preprocessing`), for files that do not say, as
-            those of most networks for CIFAR.
+            those of most networks for CIFAR. A file of Keras that does not say is taken to expect the
+            usual of the network.
         **options: of the network's builder. The number of classes is that of the file.
 
     Returns:

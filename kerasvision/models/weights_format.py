@@ -1,6 +1,7 @@
 """Tell the kinds of weights files apart, by what is in them."""
 
 import os
+import re
 import zipfile
 from pathlib import Path
 from typing import Literal
@@ -30,9 +31,12 @@ def format_of(path: str | os.PathLike) -> Format:
     """
     path = Path(path)
     if not path.is_file():
-        raise WeightsError(f"There is no weights file {path}. Check the path, or use weights=None.")
-    with open(path, "rb") as file:
-        start = file.read(512)
+        raise WeightsError(_not_a_file(path))
+    try:
+        with open(path, "rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be opened: {error.strerror}.") from error
     if start.startswith(b"PK\x03\x04"):
         return _zip_format(path)
     if h5py.is_hdf5(path) or start.startswith(b"\x89HDF"):
@@ -42,6 +46,18 @@ def format_of(path: str | os.PathLike) -> Format:
     if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return "torch pickle"
     raise WeightsError(f"{path} cannot be read as a weights file: {_looks_like(start)} {ACCEPTED}")
+
+
+def _not_a_file(path: Path) -> str:
+    if path.is_dir():
+        return f"{path} is a folder, not a weights file. Name the file inside."
+    text = path.as_posix()
+    if re.match(r"https?:/", text):
+        return f"{text.replace(':/', '://', 1)} is an address. Download it, and give the file."
+    return (
+        f"There is no weights file {path}. Check the path. Besides a file there are 'imagenet', "
+        "'hf://owner/name', and in builders None."
+    )
 
 
 def _zip_format(path: Path) -> Format:

@@ -133,13 +133,13 @@ def test_what_the_file_says_goes_before_the_configuration(cache):
 
 # case -> files in the cache (None: no such repository), source, message
 WRONG = {
-    "not in the cache": (None, "hf://owner/name", "no connection, and the cache has none"),
+    "not in the cache": (None, "hf://owner/name", "no connection to the hub, and its cache"),
     "no weights": (
         {"config.json": config()},
         "hf://owner/name",
-        "has no model.safetensors and no pytorch_model.bin",
+        "its cache .HF_HOME. has no model.safetensors and no pytorch_model.bin",
     ),
-    "no such file": ({"model.safetensors": weights()}, "hf://owner/name/b.pth", "has no b.pth;"),
+    "no such file": ({"model.safetensors": weights()}, "hf://owner/name/b.pth", "has no b.pth of this"),
     "no name": (None, "hf://owner", "must be 'hf://owner/name' or"),
     "nothing": (None, "hf://", "must be 'hf://owner/name' or"),
     "names that cannot be": (None, "hf://own er/na me", "cannot be fetched"),
@@ -183,6 +183,35 @@ def test_answers_of_the_hub(name, monkeypatch):
         WeightsError, match="hf://owner/name.*(no public repository 'owner/name'|cannot be fetched)"
     ):
         hub.fetch("hf://owner/name")
+
+
+def test_without_a_connection_it_is_tried_once(monkeypatch):
+    """Each try takes the hub's package some 20 s."""
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    calls = []
+
+    def unreachable(repository, file, local_files_only):
+        calls.append(local_files_only)
+        raise errors.LocalEntryNotFoundError("cannot find the requested files")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
+    with pytest.raises(WeightsError, match="no connection to the hub"):
+        hub.fetch("hf://owner/name")
+    assert calls == [False, True]
+
+
+def test_no_such_file_while_connected(monkeypatch):
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    def absent(repository, file, local_files_only):
+        raise errors.EntryNotFoundError("404")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", absent)
+    with pytest.raises(WeightsError, match="the repository has no b.pth. Name the file"):
+        hub.fetch("hf://owner/name/b.pth")
 
 
 def test_without_the_package(monkeypatch):

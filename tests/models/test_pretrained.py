@@ -98,8 +98,14 @@ def test_keras_files_without_preprocessing_are_taken_as_usual(ending, tmp_path):
     (source.save if ending == "keras" else source.save_weights)(file)
     model = pretrained("resnet20", file)
     assert model.output_shape == (None, 5) and mode_in(model) == "torch"
-    assert load_weights(ResNet20(classes=5), file).preprocessing == "torch"
-    assert load_weights(ResNet20(classes=5, name="mine"), file).preprocessing is None
+    # Networks for CIFAR have no public weights of Keras that would tell what is usual.
+    assert load_weights(ResNet20(classes=5), file).preprocessing is None
+    for stated in (
+        pretrained("resnet20", file, preprocessing="zero_one"),
+        classifier("resnet20", classes=2, image_size=32, weights=file, preprocessing="zero_one"),
+    ):
+        assert mode_in(stated) == "zero_one"
+    assert load_weights(model, file).preprocessing == "torch"
 
 
 def headless(path):
@@ -170,7 +176,7 @@ def test_imagenet_for_a_built_model(keras_home):
 import numpy as np, kerasvision as kv
 from kerasvision.models import MobileNetV2, load_weights, pretrained
 pixels = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3)).astype("float32")
-built = MobileNetV2(input_shape=(224, 224, 3))
+built = MobileNetV2(input_shape=(224, 224, 3), name="MobileNetV2")
 loaded = load_weights(built, "imagenet")
 assert loaded.preprocessing == "tf" and loaded.ignored == () and "predictions" in loaded.layers
 model = pretrained("mobilenet_v2")

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from functools import partial
 
 import h5py
 import keras
@@ -83,7 +84,8 @@ def test_whole_file_into_a_backbone(ending, tmp_path):
             np.testing.assert_array_equal(a, b)
     backbone = small(include_top=False)
     assert load_weights(backbone, file, ignore=("predictions",)).ignored == ("predictions",)
-    with pytest.raises(WeightsError, match="predictions: in the file, not in the model"):
+    advice = r"predictions: in the file, not in the model\n.*ignore=\['predictions'\]"
+    with pytest.raises(WeightsError, match=advice):
         load_weights(backbone, file)
 
 
@@ -134,6 +136,21 @@ def test_frozen_layers_load(tmp_path):
         assert_equal_weights(source, target)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("ending", ["keras", "weights.h5"])
+def test_half_precision(dtype, ending, tmp_path):
+    """HDF5 has no bfloat16; Keras stores its bytes."""
+    keras.config.set_dtype_policy(dtype)
+    try:
+        source = randomized(small())
+    finally:
+        keras.config.set_dtype_policy("float32")
+    target = small()
+    load_weights(target, save(source, tmp_path / f"file.{ending}"))
+    for a, b in zip(source.variables, target.variables, strict=True):
+        np.testing.assert_array_equal(keras.ops.cast(a, "float32"), b)
+
+
 def cut(path):
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
@@ -169,6 +186,35 @@ def missing_array(path):
     return path
 
 
+def another_file(path, **options):
+    """Put what points to another file in the place of an array of the same shape."""
+    other = path.with_name("other.h5")
+    with h5py.File(path, "r+") as file, h5py.File(other, "w") as target:
+        group = file["stem_conv/stem_conv"]
+        (name,) = (name for name in group if name.startswith("kernel"))
+        target["numbers"] = np.zeros(group[name].shape, "float32")
+        shape = group[name].shape
+        del group[name]
+        if options.get("kind") == "link":
+            group[name] = h5py.ExternalLink(other.name, "numbers")
+        elif options.get("kind") == "virtual":
+            layout = h5py.VirtualLayout(shape, "float32")
+            layout[:] = h5py.VirtualSource(target["numbers"])
+            group.create_virtual_dataset(name, layout)
+        elif options.get("kind") == "storage":
+            group.create_dataset(name, shape, "float32", external=[(str(other), 0, h5py.h5f.UNLIMITED)])
+        else:
+            group.create_dataset(name, data=np.full(shape, b"numbers"))
+    return path
+
+
+def packed(path):
+    """Zeros of a thousand times the size of the file."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(10_000_000))
+    return path
+
+
 # case -> (ending of the file, what is saved, what is done to the file, what the message says)
 BAD = {
     "another network": (
@@ -182,7 +228,7 @@ BAD = {
         "keras",
         lambda: small(classes=5),
         None,
-        "predictions: 32x5 5 in the file, 32x4 4 in the model",
+        "predictions: 32x5 5 in the file, 32x4 4 in the model\nOnly the top differs",
     ),
     "other width": (
         "legacy.h5",
@@ -197,7 +243,7 @@ BAD = {
         "stage1_block2_1_conv: in the file, not in",
     ),
     "fewer blocks": ("keras", lambda: small(blocks=(1, 1)), None, "stage3_block1_0_conv: not in the file"),
-    "no top": ("weights.h5", lambda: small(include_top=False), None, "predictions: not in the file"),
+    "no top": ("weights.h5", lambda: small(include_top=False), None, "not in the file\n.*include_top=False"),
     "cut off": ("weights.h5", small, cut, "cut off"),
     "cut off, legacy": ("legacy.h5", small, cut, "cut off"),
     "cut off, keras": ("keras", small, cut, "cut off"),
@@ -205,6 +251,11 @@ BAD = {
     "empty": ("legacy.h5", small, empty, "it is empty"),
     "other HDF5": ("weights.h5", small, other_hdf5, "without Keras weights: it holds numbers"),
     "other zip": ("keras", small, other_zip, "no model.weights.h5 inside.*no data.pkl inside"),
+    "a trap": ("keras", small, packed, "would unpack to 10,000,000 bytes from"),
+    "a link": ("legacy.h5", small, partial(another_file, kind="link"), "of stem_conv from another file"),
+    "virtual": ("legacy.h5", small, partial(another_file, kind="virtual"), "of stem_conv from another file"),
+    "outside": ("legacy.h5", small, partial(another_file, kind="storage"), "of stem_conv from another file"),
+    "words": ("legacy.h5", small, another_file, "else than an array of numbers for stem_conv"),
     "array missing": ("legacy.h5", small, missing_array, "cannot be read"),
 }
 
@@ -241,10 +292,49 @@ def test_same_shapes_under_other_names_are_matched_in_order_only_if_all_fit(tmp_
     np.testing.assert_array_equal(swapped.get_layer("a").kernel, source.get_layer("a").kernel)  # names win
 
 
-def test_missing_and_unreadable_paths(tmp_path):
-    for path in (tmp_path / "nowhere.h5", tmp_path):
-        with pytest.raises(WeightsError, match="no weights file"):
-            load_weights(small(), path)
+@pytest.mark.parametrize("ending", FORMATS)
+def test_damaged_anywhere(ending, tmp_path):
+    """Whatever HDF5 and zip stumble over, it is this error; or only a number was hit."""
+    data = save(randomized(small()), tmp_path / f"file.{ending}").read_bytes()
+    model, generator, refused = small(), np.random.default_rng(0), 0
+    for _ in range(60):
+        damaged = np.frombuffer(data, "uint8").copy()
+        # Tables stand at the beginning of HDF5 files, and at the end of zip files.
+        start = generator.choice([0, max(0, len(damaged) - 4000)])
+        damaged[start + generator.integers(0, 4000, 8)] = generator.integers(0, 256, 8)
+        (tmp_path / "damaged").write_bytes(damaged)
+        before = model.get_weights()
+        try:
+            load_weights(model, tmp_path / "damaged")
+        except WeightsError as error:
+            assert "damaged" in str(error)
+            assert all(map(np.array_equal, before, model.get_weights()))
+            refused += 1
+    assert refused > 5
+
+
+# source -> message
+NO_FILES = {
+    "nowhere.h5": "There is no weights file nowhere.h5",
+    "": "must be a path",
+    ".": "is a folder",
+    "ImageNet": "Besides a file there are 'imagenet'",
+    "https://host/a.pth": "https://host/a.pth is an address. Download it",
+}
+
+
+@pytest.mark.parametrize("source, message", NO_FILES.items(), ids=NO_FILES)
+def test_what_is_no_file(source, message):
+    with pytest.raises(WeightsError, match=message):
+        load_weights(small(), source)
+
+
+def test_arguments():
+    for model in ("resnet20", None, keras.Sequential([keras.layers.Dense(2)])):
+        with pytest.raises(ValueError, match="`model` must be a built keras.Model"):
+            load_weights(model, "file.h5")
+    with pytest.raises(ValueError, match=r"`ignore` must be a list of names, as \['predictions'\]"):
+        load_weights(small(), "file.h5", ignore="predictions")
 
 
 def run(code, home, **environment):
