@@ -11,6 +11,7 @@ SHORT_SOURCES = {
     "https://keras.io/api/applications/": "keras.io",
     "https://pytorch.org/vision/stable/models.html": "torchvision",
 }
+SHORT_WEIGHTS = {"hf://": "hf", "https://": "file"}
 
 
 def models(
@@ -24,6 +25,8 @@ def models(
 
     Parameters are in millions; multiply-adds in billions, for one image of the native size (px). Top-1 and
     top-5 are what was published, in per cent, on the source's own test set and with its own protocol.
+    Weights: `imagenet` is that of keras.applications, `hf` lies on the Hugging Face hub, `file` is to be
+    downloaded; `kerasvision models NAME` says from where.
     """
     from kerasvision.models import entry, list_models, summary_table
 
@@ -59,8 +62,8 @@ def _short_source(source: str | None) -> str | None:
 
 
 def _short_weights(name: str) -> str:
-    """Return `hf://timm/vgg16.tv_in1k` as `hf`: which repository, the details say."""
-    return "hf" if name.startswith("hf://") else name
+    """Return `hf://timm/vgg16.tv_in1k` as `hf`, an address as `file`: which one, the details say."""
+    return next((short for start, short in SHORT_WEIGHTS.items() if name.startswith(start)), name)
 
 
 def _facts(known) -> dict:

@@ -10,6 +10,7 @@ PreprocessingMode = Literal["caffe", "tf", "torch", "zero_one", "included"]
 
 TOP_LAYERS = ("predictions",)
 KERAS_PAGE = "https://keras.io/api/applications/"
+TORCHVISION_FILES = "https://download.pytorch.org/models"
 TORCHVISION_PAGE = "https://pytorch.org/vision/stable/models.html"
 
 
@@ -33,7 +34,8 @@ class ModelEntry:
         tasks: what it can be the backbone or the whole of.
         top_1, top_5: published accuracy in percent on the data set of `classes`, or `None`.
         accuracy_source: where these two figures come from.
-        weights: names of weights that exist, besides `None` and a file.
+        weights: names of weights that exist, besides `None` and a file; where torchvision alone has them, the
+            address of the file to download.
         top_layers: layers with weights that only the network with its top has; a backbone leaves them out
             of a file.
     """

@@ -5,7 +5,7 @@ Parameters and multiply-adds are counted by the tests, and compared with publish
 
 from functools import partial
 
-from kerasvision.models.model_entry import KERAS_PAGE, TORCHVISION_PAGE, ModelEntry
+from kerasvision.models.model_entry import KERAS_PAGE, TORCHVISION_FILES, TORCHVISION_PAGE, ModelEntry
 
 # Layers with weights that only a network with its top has.
 DENSE = ("fc1", "fc2", "predictions")
@@ -36,6 +36,7 @@ ROWS = (
         top_1=56.522,
         top_5=79.066,
         accuracy_source=TORCHVISION_PAGE,
+        weights=(f"{TORCHVISION_FILES}/alexnet-owt-7be5be79.pth",),
     ),
     alexnet(
         "alexnet_grouped",
@@ -142,6 +143,7 @@ ROWS = (
         top_1=69.778,
         top_5=89.53,
         accuracy_source=TORCHVISION_PAGE,
+        weights=(f"{TORCHVISION_FILES}/googlenet-1378be20.pth",),
     ),
     inception(
         "inception_v3",

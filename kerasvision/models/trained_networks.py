@@ -54,7 +54,7 @@ def pretrained(
     if weights == "imagenet" and "imagenet" not in known.weights:
         raise WeightsError(
             f"There are no ImageNet weights of keras.applications for {known.name}. Use weights=<a file>"
-            f"{''.join(f', or {place!r}' for place in known.weights)}."
+            f"{''.join(map(_offer, known.weights))}."
         )
     source = None if weights == "imagenet" else open_source(weights)
     image = layers.Input((height, width, 3), dtype="float32", name="image")
@@ -72,6 +72,10 @@ def pretrained(
     model = known.builder(**build)
     load_source(model, source)
     return _on(image, model)
+
+
+def _offer(place: str) -> str:
+    return f", for example {place}" if place.startswith("https://") else f", or {place!r}"
 
 
 def _on(image, model: keras.Model) -> keras.Model:

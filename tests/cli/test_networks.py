@@ -19,6 +19,8 @@ def test_table_fits_a_terminal_and_has_every_network(capsys):
     assert max(map(len, lines)) <= 110
     (row,) = (line.split() for line in lines if line.startswith("vgg16 "))
     assert row == "vgg16 2014 138.4 15.47 224 71.3 90.1 keras.io imagenet, hf".split()
+    (row,) = (line.split() for line in lines if line.startswith("alexnet "))
+    assert row[-2:] == ["torchvision", "file"]
 
 
 def test_json_and_csv_have_the_whole_table(capsys):

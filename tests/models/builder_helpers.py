@@ -6,6 +6,7 @@ from unittest.mock import patch
 import h5py
 import keras
 import numpy as np
+import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
 INITIALIZERS = (
@@ -55,6 +56,21 @@ def save_legacy(model: keras.Model, path) -> None:
     """Write a file as keras.applications publishes them."""
     with h5py.File(path, "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, model)
+
+
+def requested_file(builder, monkeypatch, **arguments) -> tuple:
+    """Return name, address and checks of the file that a builder wants to fetch; it is stopped there."""
+    asked = []
+
+    def spy(fname, origin, **options):
+        asked.append((fname, origin, options))
+        raise RuntimeError("stop here")
+
+    for owner in ("keras.src.utils.file_utils", "keras.utils"):
+        monkeypatch.setattr(f"{owner}.get_file", spy)
+    with weightless(), pytest.raises(RuntimeError, match="stop here"):
+        builder(**arguments)
+    return asked[0]
 
 
 def trainable(model: keras.Model) -> int:

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from builder_helpers import randomize, save_legacy, trainable, weightless
+from builder_helpers import randomize, requested_file, save_legacy, trainable, weightless
 from keras import layers
 
 from kerasvision.models import InceptionResNetV2, InceptionV3, loading
@@ -109,18 +109,11 @@ def test_residual_branches_are_scaled_as_in_keras_applications():
 @pytest.mark.parametrize("name", BOTH)
 def test_imagenet_asks_for_the_files_of_keras_applications(name, top, monkeypatch):
     """Both sides are stopped where they fetch; nothing is downloaded."""
-    asked = []
-
-    def spy(fname, origin, **options):
-        asked.append((fname, origin, options))
-        raise RuntimeError("stop here")
-
-    monkeypatch.setattr("keras.src.utils.file_utils.get_file", spy)
-    monkeypatch.setattr(loading.keras.utils, "get_file", spy)
-    for builder in (getattr(keras.applications, name), OURS[name]):
-        with weightless(), pytest.raises(RuntimeError, match="stop here"):
-            builder(weights="imagenet", include_top=top)
-    assert asked[0] == asked[1]
+    ours, theirs = (
+        requested_file(builder, monkeypatch, weights="imagenet", include_top=top)
+        for builder in (OURS[name], getattr(keras.applications, name))
+    )
+    assert ours == theirs
 
 
 @pytest.mark.parametrize(

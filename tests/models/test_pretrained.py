@@ -123,6 +123,7 @@ WRONG = {
         {"name": "vgg11"},
         "no ImageNet weights of keras.applications for vgg11.*or 'hf://timm/",
     ),
+    "a file to download": ({"name": "alexnet"}, "weights=<a file>, for example https://.*/alexnet-owt-.*pth"),
     "no weights at all": (
         {"name": "resnet_small"},
         "no ImageNet weights of keras.applications for resnet_small",

@@ -21,7 +21,7 @@ def test_entries_are_complete():
         assert (item.top_1 is item.top_5 is None) == (item.accuracy_source is None)
         assert None in (item.top_1, item.top_5) or 50 < item.top_1 < item.top_5 < 100
         assert item.parameters > 0 and item.multiply_adds > item.parameters / 10
-        assert all(name == "imagenet" or name.startswith("hf://") for name in item.weights)
+        assert all(name == "imagenet" or name.startswith(("hf://", "https://")) for name in item.weights)
 
 
 def test_options_of_an_entry_make_its_builder():

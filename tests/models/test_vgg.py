@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from builder_helpers import randomize, save_legacy, trainable, weightless
+from builder_helpers import randomize, requested_file, save_legacy, trainable, weightless
 
 from kerasvision.models import VGG11, VGG13, VGG16, VGG19, loading
 
@@ -84,18 +84,11 @@ def test_any_size_has_the_same_weights(rng):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_imagenet_asks_for_the_files_of_keras_applications(name, top, monkeypatch):
     """Both sides are stopped where they fetch; nothing is downloaded."""
-    asked = []
-
-    def spy(fname, origin, **options):
-        asked.append((fname, origin, options))
-        raise RuntimeError("stop here")
-
-    monkeypatch.setattr("keras.src.utils.file_utils.get_file", spy)
-    monkeypatch.setattr(loading.keras.utils, "get_file", spy)
-    for builder in (getattr(keras.applications, name), BOTH[name]):
-        with weightless(), pytest.raises(RuntimeError, match="stop here"):
-            builder(weights="imagenet", include_top=top)
-    assert asked[0] == asked[1]
+    ours, theirs = (
+        requested_file(builder, monkeypatch, weights="imagenet", include_top=top)
+        for builder in (BOTH[name], getattr(keras.applications, name))
+    )
+    assert ours == theirs
 
 
 @pytest.mark.parametrize(
