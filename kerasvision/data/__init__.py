@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     names={
         "Augmentation": "augmentations",
+        "BoxAugmentation": "box_augmentations",
         "Checkup": "doctor.checkup",
         "ImageBoxes": "boxes",
         "PixelCache": "pixel_cache",
@@ -17,6 +18,7 @@ __getattr__, __dir__, __all__ = attach(
         "Scene": "scenes",
         "VisionData": "vision_data",
         "augmentation": "augmentations",
+        "box_augmentation": "box_augmentations",
         "box_csv": "box_tables",
         "check": "doctor.checkup",
         "coco": "coco_files",

@@ -28,7 +28,7 @@ _GROUPS = 4
 _ROUNDS = 2
 _MIDDLE_GREY = 127.5
 # What most networks take for zero; the paper pads after it has subtracted the mean.
-_MEAN_COLOUR = (123.675, 116.28, 103.53)
+MEAN_COLOUR = (123.675, 116.28, 103.53)
 
 Step = Callable  # (images, one_hot) -> (images, one_hot)
 
@@ -70,6 +70,23 @@ def _color(strength: float, layer: Callable) -> list:
     ]
 
 
+def show_window(images, left, top, wide, high):
+    """Show a part of each image in the size of the whole; beyond its edges it goes on in the edge's colours.
+
+    Args:
+        images: (b, h, w, 3).
+        left: (b,) where the part begins, in pixels; the first pixel begins at 0 and ends at 1.
+        top: (b,)
+        wide: (b,) share of the width that the part has; above 1 the image gets smaller.
+        high: (b,)
+    """
+    zero = ops.zeros_like(wide)
+    # In pixel centres: output x looks at left + (x + 0.5) * wide - 0.5 of the input.
+    shift_x, shift_y = left + 0.5 * wide - 0.5, top + 0.5 * high - 0.5
+    transforms = ops.stack([wide, zero, shift_x, zero, high, shift_y, zero, zero], axis=1)
+    return ops.image.affine_transform(images, transforms, fill_mode="nearest")
+
+
 class _Pixels:
     """Something of ours that changes images and leaves labels alone.
 
@@ -94,12 +111,7 @@ class _RandomCrop(_Pixels):
         ratio = ops.exp(0.5 * draw(minval=-self.stretch, maxval=self.stretch))
         wide, high = ops.minimum(side * ratio, 1.0), ops.minimum(side / ratio, 1.0)
         left, top = draw() * (1 - wide), draw() * (1 - high)
-        # In pixel centres: output x looks at left + (x + 0.5) * wide - 0.5 of the input.
-        zero = ops.zeros_like(wide)
-        shift_x = left * width + 0.5 * wide - 0.5
-        shift_y = top * height + 0.5 * high - 0.5
-        transforms = ops.stack([wide, zero, shift_x, zero, high, shift_y, zero, zero], axis=1)
-        return ops.image.affine_transform(images, transforms, fill_mode="nearest")
+        return show_window(images, left * width, top * height, wide, high)
 
 
 class _PadCrop(_Pixels):
@@ -110,7 +122,7 @@ class _PadCrop(_Pixels):
 
     def __call__(self, images):
         count, height, width = ops.shape(images)[:3]
-        colour = ops.convert_to_tensor(_MEAN_COLOUR, images.dtype)
+        colour = ops.convert_to_tensor(MEAN_COLOUR, images.dtype)
         images = images - colour  # so that padding with zeros is padding with it
         for axis, side in ((1, height), (2, width)):
             images = self._shift(images, axis, count, side)

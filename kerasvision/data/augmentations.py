@@ -1,5 +1,6 @@
 """Random changes to training images, on the device, inside the training step."""
 
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from kerasvision.data.splits import check_seed
@@ -48,23 +49,28 @@ def augmentation(spec: str = "standard", *, strength: float = 0.5, seed: int = 0
             f'`strength` must be above 0 and at most 1. Received: {strength!r}. For none pass spec="none".'
         )
     check_seed(seed)
+    return Augmentation(parse(spec, NAMES, PRESETS), float(strength), seed)
+
+
+def parse(spec: str, names: Sequence[str], presets: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names that a `spec` joins with +, or that the preset it names stands for.
+
+    Raises:
+        DataError: it is no text, or a name is not known or comes twice.
+    """
     if not isinstance(spec, str):
-        raise DataError(f'`spec` must be text, as "flip+crop". Received: {spec!r}.')
-    return Augmentation(_parse(spec), float(strength), seed)
-
-
-def _parse(spec: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in PRESETS.get(spec.strip(), spec).split("+"))
-    if names == ("",):
+        raise DataError(f'`spec` must be text, as "{"+".join(names[:2])}". Received: {spec!r}.')
+    chosen = tuple(name.strip() for name in presets.get(spec.strip(), spec).split("+"))
+    if chosen == ("",):
         return ()
-    unknown = [name for name in names if name not in NAMES]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    unknown = [name for name in chosen if name not in names]
+    twice = sorted({name for name in chosen if chosen.count(name) > 1})
     if not unknown and not twice:
-        return names
-    close = get_close_matches(unknown[0], (*NAMES, *PRESETS), 1) if unknown else []
+        return chosen
+    close = get_close_matches(unknown[0], (*names, *presets), 1) if unknown else []
     wrong = f"{unknown[0]!r} is not one of them" if unknown else f"{twice[0]!r} comes twice"
     raise DataError(
-        f"`spec` must be names joined with +, each once: {', '.join(NAMES)}; or one of {', '.join(PRESETS)}. "
+        f"`spec` must be names joined with +, each once: {', '.join(names)}; or one of {', '.join(presets)}. "
         f"Received: {spec!r}; {wrong}{f', did you mean {close[0]!r}?' if close else '.'}"
     )
 
