@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = attach(
     names={
         "DegradationStudy": "degradation_study",
         "ExportedClassifier": "exported",
-        "LesionStudy": "lesions",
+        "LesionStudy": "lesion_results",
         "Prediction": "predicting",
         "Run": "run",
         "degradation": "degradation_problem",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasvision.errors import DataError, DivergedError, KerasvisionError, RunError
+from kerasvision.errors import DataError, DivergedError, KerasvisionError
 from kerasvision.files import make_folder, write_csv, write_json
 from kerasvision.progress import say
 from kerasvision.recipes import degradation_training as training_of
@@ -105,6 +105,7 @@ def degradation(
         record = _open(out, arguments, data, held_out)
         _enter(record, variants, data, given["epochs"])
         write_json(out / RESULTS, record)
+        _clean_up(out, record)
         unfinished = [v for v in variants if record["networks"][v.name]["status"] == "training"]
         if unfinished:
             _Experiment(out, record, TrainAndTest(data, held_out), given).run(unfinished)
@@ -120,7 +121,6 @@ class _Experiment:
 
     def run(self, variants: Sequence[Variant]) -> None:
         """Train all networks epoch by epoch."""
-        run_folder.remove_half_written(self.out)
         for epoch in range(1, self.given["epochs"] + 1):
             took_part = [v for v in variants if self._epoch(v, epoch)]
             if took_part:
@@ -163,7 +163,7 @@ class _Experiment:
             facts |= {"status": "diverged", "diverged": {"epoch": len(facts["history"]), "step": steps}}
             return
         facts |= {"status": "trained", "clean_training_loss": loss, "clean_training_error": 1.0 - score}
-        training_of.keep_model(training, folder)
+        run_folder.save_model(folder, training.model)
 
     def _write(self, variant: Variant, facts: Mapping, folder: Path) -> None:
         write_csv(folder / HISTORY, COLUMNS, [[row[c] for c in COLUMNS] for row in facts["history"]])
@@ -195,12 +195,7 @@ def _open(out: Path, arguments: Mapping, data, held_out: str) -> dict:
     """Return the record of the study in a folder, a new one where there is none."""
     record = read_results(out)
     if record is None:
-        foreign = sorted(p.name for p in out.iterdir() if not p.name.startswith("."))
-        if foreign:
-            raise RunError(
-                f"`out` {out} holds files but no degradation study: {', '.join(foreign[:5])}. Choose a new "
-                "or empty folder."
-            )
+        run_folder.refuse_foreign(out, "degradation study")
         facts = run_folder.new_record(arguments, data)
         facts |= {"format": FORMAT, "kind": KIND, "held_out": held_out, "networks": {}}
         return {k: v for k, v in facts.items() if k not in ("decided", "seconds", "status")}
@@ -223,6 +218,14 @@ def _enter(record: dict, variants: Sequence[Variant], data, epochs: int) -> None
                 "status": "training",
                 "history": [],
             }
+
+
+def _clean_up(out: Path, record: Mapping) -> None:
+    """Delete what a study that was killed left behind."""
+    run_folder.remove_half_written(out)
+    for name, facts in record["networks"].items():
+        if facts["status"] != "training":
+            training_of.forget_checkpoints(out / name)
 
 
 def _held_out(data) -> str:

@@ -1,6 +1,5 @@
 """One network of the degradation experiment: built, trained as in the paper, measured, kept."""
 
-import os
 import random
 import shutil
 from collections.abc import Iterator, Mapping
@@ -13,7 +12,7 @@ import numpy as np
 from kerasvision.errors import KerasvisionError
 from kerasvision.training import Checkpoints, Group, Plan, Training, choose_precision, stepwise
 
-MODEL, CHECKPOINTS, PHASE = "model.keras", "checkpoints", "training"
+CHECKPOINTS, PHASE = "checkpoints", "training"
 IN_MEMORY = 2 << 30  # bytes of pixels that are kept in memory; CIFAR-10 has 184 MB
 DROPS = (0.5, 0.75)  # shares of the budget: 32k and 48k of 64k steps
 
@@ -167,16 +166,6 @@ def _augmentation(given: Mapping):
     from kerasvision.data import augmentation
 
     return augmentation(given["augment"], seed=given["seed"])
-
-
-def keep_model(training: Training, folder: Path) -> None:
-    """Write `model.keras` into a network's folder, atomically."""
-    staged = folder / f".{MODEL.removesuffix('.keras')}.part.keras"
-    try:
-        training.model.save(staged)
-        os.replace(staged, folder / MODEL)
-    finally:
-        staged.unlink(missing_ok=True)
 
 
 def forget_checkpoints(folder: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 
 from kerasvision.explain.paths import path_lengths
 from kerasvision.files import write_atomically
-from kerasvision.recipes.lesions import LesionStudy
+from kerasvision.recipes.lesion_results import LesionStudy
 from kerasvision.report.charts import Chart, Series, draw, save_chart
 from kerasvision.report.html import (
     definitions,
@@ -157,14 +157,13 @@ def _lengths_chart(modules: int) -> Chart:
 
 
 def _gradients_chart(gradients) -> Chart:
-    low, high = (
-        [max(mean + sign * deviation, mean / 10) for mean, deviation in _spread(gradients)]
-        for sign in (-1, 1)
-    )
+    means, deviations = np.array(gradients.means), np.array(gradients.deviations)
+    error = deviations / gradients.samples**0.5  # below the mean, as no norm is negative
+    low, high = (means - error).tolist(), (means + error).tolist()
     return Chart(
         "Gradient of one path",
         [
-            Series("within one deviation", gradients.lengths, low, "band", high=high),
+            Series("standard error of the mean", gradients.lengths, low, "band", high=high),
             Series("mean", gradients.lengths, gradients.means),
         ],
         "Modules that the path goes through",
@@ -172,10 +171,6 @@ def _gradients_chart(gradients) -> Chart:
         logarithmic=True,
         level=(gradients.whole, "all paths together"),
     )
-
-
-def _spread(gradients):
-    return zip(gradients.means, gradients.deviations, strict=True)
 
 
 def _effective_chart(effective) -> Chart:

@@ -193,6 +193,24 @@ def write_labels(folder: Path, labels: Sequence[str]) -> None:
         file.writelines(f"{label}\n" for label in labels)
 
 
+def refuse_foreign(out: Path, what: str | None = None) -> None:
+    """Refuse a folder that holds somebody's files.
+
+    Args:
+        out: the folder.
+        what: that could have been gone on with, had it been there.
+
+    Raises:
+        RunError: naming some of the files.
+    """
+    foreign = sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
+    if foreign:
+        missing = f" but no {what}" if what else ""
+        raise RunError(
+            f"`out` {out} holds files{missing}: {', '.join(foreign[:5])}. Choose a new or empty folder."
+        )
+
+
 def remove_half_written(folder: Path) -> None:
     """Remove the temporary files of writes that were killed; only for whoever holds the folder's lock."""
     for pattern in (".*.part", ".*.part.keras"):

@@ -1,6 +1,7 @@
 """`kerasvision explain …`: experiments that show what a network's modules are good for."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,10 @@ Preprocessing = Annotated[
     str | None,
     typer.Option(help="For weights that do not say how pixels are prepared: torch, caffe, tf or zero_one."),
 ]
+ClassNames = Annotated[
+    Path | None,
+    typer.Option(help="For a model that is no run: a text file with a class a line, in the model's order."),
+]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Images at a time; by default by their size.")]
 
 
@@ -40,6 +45,7 @@ def lesions(
     ],
     weights: Weights = "imagenet",
     preprocessing: Preprocessing = None,
+    class_names: ClassNames = None,
     split: Annotated[
         str | None, typer.Option(help="By default test, else validation, else all images.")
     ] = None,
@@ -69,7 +75,7 @@ def lesions(
     """
     from kerasvision.recipes import lesion_study
 
-    opened = open_model(model, weights, preprocessing)
+    opened = open_model(model, weights, preprocessing, class_names)
     study = lesion_study(
         opened,
         _read(opened, data, validation_fraction=0.0),
@@ -105,6 +111,7 @@ def prune(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder, created: model.keras, pruning.json.")],
     weights: Weights = "imagenet",
     preprocessing: Preprocessing = None,
+    class_names: ClassNames = None,
     max_drop: Annotated[
         float, typer.Option(min=0, max=1, help="Accuracy that may be lost; 0.01 is one point.")
     ] = 0.01,
@@ -124,12 +131,15 @@ def prune(
     """
     from kerasvision.explain import prune_blocks
     from kerasvision.files import make_folder, write_json
+    from kerasvision.recipes.opening import in_order
+    from kerasvision.recipes.run_folder import refuse_foreign, save_model
 
-    opened = open_model(model, weights, preprocessing)
-    found = _read(opened, data, validation_fraction=validation_fraction, seed=seed)
+    opened = open_model(model, weights, preprocessing, class_names)
+    found = in_order(opened, _read(opened, data, validation_fraction=validation_fraction, seed=seed))
     out = make_folder(out)
+    refuse_foreign(out)
     pruned = prune_blocks(opened.model, found, max_drop=max_drop, split=split, batch_size=batch_size)
-    pruned.model.save(out / "model.keras")
+    save_model(out, pruned.model)
     write_json(out / "pruning.json", pruned.to_dict())
     if form is Format.table:
         typer.echo(str(pruned))
@@ -137,29 +147,40 @@ def prune(
     show(pruned.to_dict()["steps"], form)
 
 
-def open_model(text: str, weights: str, preprocessing: str | None = None):
+def open_model(text: str, weights: str, preprocessing: str | None = None, class_names: Path | None = None):
     """Return the classifier of a run folder, of a .keras file, or of a network by name with its weights.
 
     Raises:
         ValueError: it is none of these; the closest names are in the message.
     """
-    from kerasvision.recipes.lesions import OpenedClassifier, open_classifier
+    from kerasvision.recipes.opening import OpenedClassifier, open_classifier
 
+    names = _lines(class_names) if class_names else None
     path = Path(text)
     if path.exists() or path.suffix == ".keras" or path.name != text:
-        return open_classifier(path)
+        opened = open_classifier(path)
+        return replace(opened, labels=names) if names else opened
     from kerasvision.models import pretrained
 
-    return OpenedClassifier(pretrained(text, weights, preprocessing=preprocessing))
+    return OpenedClassifier(pretrained(text, weights, preprocessing=preprocessing), names)
+
+
+def _lines(file: Path) -> tuple[str, ...]:
+    """Return the lines of a text file that are not empty."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(
+            f"{file} cannot be read as text: {error}", param_hint="--class-names"
+        ) from None
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
 def _read(opened, path: Path, **settings):
     """Return the data of a folder or CSV, read as a classifier needs them."""
-    from kerasvision.recipes.lesions import model_size
+    from kerasvision.recipes.opening import reading_of
 
-    known = opened.preprocessing
-    size = {"image_size": model_size(opened.model)} if known is None else known.to_dict()
-    return read_data(path, cache=False, **size, **settings)
+    return read_data(path, cache=False, **reading_of(opened), **settings)
 
 
 def numbers(text: str, option: str) -> list[int]:
@@ -176,6 +197,10 @@ def numbers(text: str, option: str) -> list[int]:
                 f"{text!r} is no list of numbers such as 1-4,6,8.", param_hint=f"--{option}"
             )
         first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < 10_000:
+            raise typer.BadParameter(
+                f"{part.strip()!r} must go upwards, and not to 10,000.", param_hint=f"--{option}"
+            )
         found += range(first, last + 1)
     return found
 

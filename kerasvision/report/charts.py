@@ -130,8 +130,19 @@ def _scale(chart: Chart):
             value = finite(value)
             return log10(value) if value is not None and value > 0 else None
 
-        return place, lambda exponent: number_label(10**exponent)
+        return place, power_label
     return finite, percent_label if chart.as_percent else number_label
+
+
+def power_label(exponent: float) -> str:
+    """Return the axis number 10**exponent: 0.01, and 10⁻⁵ where there would be more zeros.
+
+    >>> [power_label(exponent) for exponent in (-15, -2, 0, 0.5)]
+    ['10⁻¹⁵', '0.01', '1', '3.162']
+    """
+    if float(exponent).is_integer() and abs(exponent) > 3:
+        return "10" + f"{exponent:.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return number_label(10**exponent)
 
 
 def _frame(chart: Chart, to_y) -> tuple[Frame, list, list]:

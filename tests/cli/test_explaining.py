@@ -45,6 +45,31 @@ def test_prune(command, photos, trained, tmp_path):
     assert json.loads((tmp_path / "small" / "pruning.json").read_text())["steps"] == steps
 
 
+def test_prune_spoils_no_folder_of_another(command, photos, trained):
+    before = (trained / "model.keras").read_bytes()
+    code, out, err = command("explain", "prune", trained, photos, trained)
+    assert (code, out) == (1, "") and "holds files" in err
+    assert (trained / "model.keras").read_bytes() == before and not (trained / "pruning.json").exists()
+
+
+def test_classes_by_name(command, photos, trained, tmp_path):
+    """A file with the classes in another order than that of the folders is another order of outputs."""
+    names, given = [folder.name for folder in sorted(photos.iterdir())], tmp_path / "classes.txt"
+    results = []
+    for order in (names, names[::-1]):
+        given.write_text("\n".join(order) + "\n")
+        arguments = ["explain", "prune", trained / "model.keras", photos, tmp_path / order[0]]
+        code, out, _ = command(*arguments, "--max-drop", "0", "--class-names", given, "--format", "json")
+        assert code == 0
+        results.append(json.loads(out)[0]["loss"])
+    assert results[0] != results[1]
+    given.write_text("cat\n")
+    code, _, err = command(*arguments[:-1], tmp_path / "one", "--class-names", given)
+    assert code == 1 and f"The model has {len(names)} classes, `--class-names` 1: cat" in err
+    code, _, err = command(*arguments[:-1], tmp_path / "none", "--class-names", tmp_path / "gone.txt")
+    assert code == 2 and "cannot be read as text" in err
+
+
 WRONG = {
     "network": (["explain", "lesions", "resnet5", "{photos}", "{out}"], 1, "Did you mean"),
     "folder": (["explain", "lesions", "runs/nothing", "{photos}", "{out}"], 1, "no run folder and no file"),
@@ -52,6 +77,11 @@ WRONG = {
         ["explain", "lesions", "{run}", "{photos}", "{out}", "--counts", "1-x"],
         2,
         "'1-x' is no list",
+    ),
+    "downwards": (
+        ["explain", "lesions", "{run}", "{photos}", "{out}", "--counts", "9-1"],
+        2,
+        "must go upwards",
     ),
     "range": (["explain", "lesions", "{run}", "{photos}", "{out}", "--images", "0"], 2, "--images"),
 }

@@ -86,10 +86,6 @@ def test_means_over_all_paths_of_a_length(task):
         exact = length in (0, MODULES)
         assert mean == pytest.approx(np.mean(norms), abs=1e-5 if exact else 5 * np.std(norms) / 6000**0.5)
         assert deviation == pytest.approx(np.std(norms), rel=0.1)
-    for low, mean, high in zip(found.low, found.means, found.high, strict=True):
-        assert low <= mean <= high
-    norms = [closed_form(matrices, last, x, y, ()) for x, y in zip(*task, strict=True)]
-    assert (found.low[0], found.high[0]) == pytest.approx((min(norms), max(norms)), rel=1e-4)
 
 
 def test_open_gates_give_the_ordinary_gradient():
@@ -135,7 +131,7 @@ def test_effective_paths_of_a_gradient_that_halves():
     modules = 27
     means = tuple(0.5**k for k in range(modules + 1))
     found = effective_path_lengths(
-        PathGradients(modules, tuple(range(modules + 1)), means, means, means, means, 1, 1.0), held=0.9
+        PathGradients(modules, tuple(range(modules + 1)), means, means, 1, 1.0), held=0.9
     )
     expected = binom.pmf(np.arange(modules + 1), modules, 1 / 3)
     np.testing.assert_allclose(found.shares, expected, rtol=1e-9)
@@ -175,10 +171,10 @@ def test_errors(task, case):
 def test_more_errors(task):
     with pytest.raises(ValueError, match="`modules` must be a whole number, at least 1"):
         path_lengths(0)
-    zeros = PathGradients(1, (0, 1), *[(0.0, 0.0)] * 4, 1, 0.0)
+    zeros = PathGradients(1, (0, 1), (0.0, 0.0), (0.0, 0.0), 1, 0.0)
     with pytest.raises(ValueError, match="are all 0"):
         effective_path_lengths(zeros)
-    nothing = PathGradients(1, (0, 1), (0.0, np.nan), *[(0.0, 0.0)] * 3, 1, 0.0)
+    nothing = PathGradients(1, (0, 1), (0.0, np.nan), (0.0, 0.0), 1, 0.0)
     with pytest.raises(ValueError, match="are not finite"):
         effective_path_lengths(nothing)
     with pytest.raises(ValueError, match="`held` must be above 0"):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -17,12 +18,30 @@ from recipe_helpers import toy_data
 
 from kerasvision.data import from_arrays
 from kerasvision.errors import DataError, KerasvisionError, RunError
+from kerasvision.models import entry, registry, resnet_cifar
 from kerasvision.recipes import DegradationStudy, degradation, degradation_problem, degradation_training
 from kerasvision.recipes.degradation_page import findings
 from kerasvision.recipes.degradation_study import NetworkCurves
 
 HERE = Path(__file__).resolve().parent
-SMALL = {"networks": ("plainnet20", "resnet20"), "epochs": 4, "batch_size": 16, "learning_rate": 0.02}
+SMALL = {"networks": ("plainnet8", "resnet8"), "epochs": 4, "batch_size": 16, "learning_rate": 0.02}
+
+
+def register_small_networks():
+    """Make networks of 8 layers known by name: those of the paper with the smallest depth there is."""
+    for name, twin, shortcut in (("PlainNet8", "plainnet20", None), ("ResNet8", "resnet20", "A")):
+        setattr(resnet_cifar, name, resnet_cifar._residual(8, shortcut=shortcut))
+        known = replace(entry(twin), name=name.lower(), built_by=f"resnet_cifar:{name}")
+        registry._BY_NAME[known.name] = known
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_networks():
+    register_small_networks()
+    yield
+    for name in ("PlainNet8", "ResNet8"):
+        delattr(resnet_cifar, name)
+        del registry._BY_NAME[name.lower()]
 
 
 def small_data():
@@ -40,7 +59,7 @@ def shown(history):
 
 
 def test_each_network_has_its_curves_and_files(study):
-    assert [curve.name for curve in study.curves] == ["plainnet20", "resnet20"] and study.finished
+    assert [curve.name for curve in study.curves] == ["plainnet8", "resnet8"] and study.finished
     for curve in study.curves:
         folder = study.folder / curve.name
         assert {p.name for p in folder.iterdir()} == {"history.csv", "model.keras"}
@@ -52,8 +71,8 @@ def test_each_network_has_its_curves_and_files(study):
         # The rate drops at half and at three quarters of 4 epochs of 3 steps.
         assert [row["learning_rate"] for row in curve.history] == pytest.approx([0.02, 0.02, 0.002, 0.0002])
         assert curve.status == curve.outcome == "trained" and curve.guessing == pytest.approx(2 / 3)
-    assert study["plainnet20"].parameters == study["resnet20"].parameters
-    assert study["resnet20"].training_errors[-1] < 0.5, "it has learned nothing"
+    assert study["plainnet8"].parameters == study["resnet8"].parameters
+    assert study["resnet8"].training_errors[-1] < 0.5, "it has learned nothing"
 
 
 def test_errors_are_those_of_the_kept_network(study):
@@ -71,11 +90,11 @@ def test_errors_are_those_of_the_kept_network(study):
 
 def test_table_text_and_page(study):
     rows = study.table()
-    assert [row["name"] for row in rows] == ["plainnet20", "resnet20"]
-    assert rows[1]["training_error"] == study["resnet20"].training_errors[-1] and rows[1]["epochs"] == 4
-    assert "resnet20" in str(study) and "outcome" in str(study)
+    assert [row["name"] for row in rows] == ["plainnet8", "resnet8"]
+    assert rows[1]["training_error"] == study["resnet8"].training_errors[-1] and rows[1]["epochs"] == 4
+    assert "resnet8" in str(study) and "outcome" in str(study)
     page = (study.folder / "report.html").read_text()
-    for text in ("plainnet20", "Clean training error", "SGD, momentum 0.9", study.findings[0]):
+    for text in ("plainnet8", "Clean training error", "SGD, momentum 0.9", study.findings[0]):
         assert text in page
     assert "<script" not in page and study._repr_html_().startswith("<div")
     assert ElementTree.parse(study.folder / "degradation.svg").getroot().tag.endswith("svg")
@@ -84,11 +103,11 @@ def test_table_text_and_page(study):
 
 def test_a_study_is_loaded_as_it_was(study):
     again = DegradationStudy.load(study.folder)
-    assert again == study and again["resnet20"].test_errors == study["resnet20"].test_errors
-    with pytest.raises(KerasvisionError, match="`name` must be one of plainnet20, resnet20. Received: 'vgg'"):
+    assert again == study and again["resnet8"].test_errors == study["resnet8"].test_errors
+    with pytest.raises(KerasvisionError, match="`name` must be one of plainnet8, resnet8. Received: 'vgg'"):
         again["vgg"]
     with pytest.raises(RunError, match="holds no degradation study"):
-        DegradationStudy.load(study.folder / "plainnet20")
+        DegradationStudy.load(study.folder / "plainnet8")
 
 
 def test_further_networks_join_and_finished_ones_are_not_trained_again(tmp_path, monkeypatch):
@@ -99,15 +118,15 @@ def test_further_networks_join_and_finished_ones_are_not_trained_again(tmp_path,
         return real(variant, *rest)
 
     monkeypatch.setattr(degradation_training, "open_training", spy)
-    settings = SMALL | {"epochs": 1, "networks": ("plainnet20",)}
+    settings = SMALL | {"epochs": 1, "networks": ("plainnet8",)}
     degradation(small_data(), tmp_path, **settings)
     both = degradation(small_data(), tmp_path, **settings | {"initializers": ("he_normal", "glorot_uniform")})
-    assert opened == ["plainnet20", "plainnet20-glorot_uniform"]
+    assert opened == ["plainnet8", "plainnet8-glorot_uniform"]
     assert [curve.name for curve in both.curves] == opened
     degradation(small_data(), tmp_path, **settings)
     assert len(opened) == 2
     spread = [
-        keras.models.load_model(tmp_path / name / "model.keras").get_layer("conv4_block3_2_conv").kernel
+        keras.models.load_model(tmp_path / name / "model.keras").get_layer("conv4_block1_2_conv").kernel
         for name in opened
     ]
     # He: 2 / fan_in, Glorot: 2 / (fan_in + fan_out), here half; one short epoch changes little of it.
@@ -115,13 +134,13 @@ def test_further_networks_join_and_finished_ones_are_not_trained_again(tmp_path,
 
 
 def test_a_network_that_diverges_is_a_result_and_the_others_go_on(tmp_path):
-    wild = SMALL | {"networks": ("plainnet20",), "epochs": 2, "learning_rate": 1e5}
+    wild = SMALL | {"networks": ("plainnet8",), "epochs": 2, "learning_rate": 100.0}
     study = degradation(small_data(), tmp_path, **wild, batch_norms=(False, True))
-    bad, good = study["plainnet20-no_batchnorm"], study["plainnet20"]
+    bad, good = study["plainnet8-no_batchnorm"], study["plainnet8"]
     assert (bad.status, bad.history, bad.diverged["epoch"]) == ("diverged", (), 1)
     assert bad.outcome == f"diverged in epoch 1, step {bad.diverged['step']}"
     assert good.status == "trained" and len(good.history) == 2
-    assert study.finished and f"plainnet20-no_batchnorm: {bad.outcome}." in study.findings
+    assert study.finished and f"plainnet8-no_batchnorm: {bad.outcome}." in study.findings
     assert not (tmp_path / bad.name / "checkpoints").exists()
     assert "diverged in epoch 1" in (tmp_path / "degradation.svg").read_text()
     json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)  # no NaN in it
@@ -147,7 +166,7 @@ def test_interrupted_anywhere_it_ends_the_same(tmp_path, study, monkeypatch, int
         degradation(small_data(), tmp_path, **SMALL)
     monkeypatch.setattr(degradation_training.TrainAndTest, "iterate", real)
     unfinished = DegradationStudy.load(tmp_path)
-    assert not unfinished.finished and "at epoch" in unfinished["resnet20"].outcome
+    assert not unfinished.finished and "at epoch" in unfinished["resnet8"].outcome
     found = degradation(small_data(), tmp_path, **SMALL)
     for curve, whole in zip(found.curves, study.curves, strict=True):
         for row, wanted in zip(shown(curve.history), shown(whole.history), strict=True):
@@ -160,6 +179,7 @@ sys.path.insert(0, sys.argv[1])
 import test_degradation as tests
 from kerasvision.training import Plan
 Plan.checkpoint_seconds = 0.1
+tests.register_small_networks()
 tests.degradation(tests.small_data(), sys.argv[2], **tests.SMALL)
 """
 
@@ -168,11 +188,11 @@ tests.degradation(tests.small_data(), sys.argv[2], **tests.SMALL)
 def test_killed_it_goes_on(tmp_path, study):
     out, command = tmp_path / "study", [sys.executable, "-c", KILLED, str(HERE), str(tmp_path / "study")]
     environment = os.environ | {"KERASVISION_QUIET": "1", "PYTHONPATH": str(HERE.parent.parent)}
-    for wanted in (1, 3):  # killed when so many epochs of plainnet20 are written
+    for wanted in (1, 3):  # killed when so many epochs of plainnet8 are written
         process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
         while process.poll() is None:
             if (out / "results.json").exists():
-                if len(DegradationStudy.load(out)["plainnet20"].history) >= wanted:
+                if len(DegradationStudy.load(out)["plainnet8"].history) >= wanted:
                     process.send_signal(signal.SIGKILL)
             time.sleep(0.01)
         assert process.returncode == -signal.SIGKILL, "it was done before it was killed"

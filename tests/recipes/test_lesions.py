@@ -1,6 +1,8 @@
 """A study of lesions: goes on where it was, refuses what does not belong to it, and shows what it found."""
 
+import dataclasses
 import re
+import shutil
 
 import keras
 import numpy as np
@@ -12,7 +14,7 @@ from kerasvision.explain import delete_each, delete_random, gradient_by_path_len
 from kerasvision.files import read_json, write_json
 from kerasvision.models import classifier
 from kerasvision.recipes import LesionStudy, lesion_study
-from kerasvision.recipes.lesions import RESULTS
+from kerasvision.recipes.lesion_results import RESULTS
 
 NAMES = ("cat", "dog", "owl")
 SMALL = {
@@ -122,6 +124,27 @@ def test_what_does_not_belong_to_a_study_is_refused(finished, model, data, tmp_p
             lesion_study(model, data, tmp_path, **SMALL)
 
 
+def test_files_of_others_are_left_alone(model, data, tmp_path):
+    """A run folder has a report.html too."""
+    (tmp_path / "report.html").write_text("mine")
+    with pytest.raises(RunError, match="holds files but no lesion study: report.html"):
+        lesion_study(model, data, tmp_path, **SMALL)
+    assert (tmp_path / "report.html").read_text() == "mine" and len(list(tmp_path.glob("[!.]*"))) == 1
+
+
+def test_a_lost_page_is_written_again(finished, model, data, tmp_path):
+    shutil.copytree(finished.folder, tmp_path / "copy")
+    (tmp_path / "copy" / "report.html").unlink()
+    lesion_study(model, data, tmp_path / "copy", **SMALL)
+    page = (tmp_path / "copy" / "report.html").read_text()
+    assert page == (finished.folder / "report.html").read_text()
+
+
+def test_other_names_of_the_classes_are_another_study(finished, model, data):
+    with pytest.raises(RunError, match="a study of another data"):
+        lesion_study(model, data, finished.folder, class_names=NAMES[::-1], **SMALL)
+
+
 def test_classes_are_matched_by_name(model, tmp_path):
     """The same images under the names of another order give the same errors."""
     data, turned = small_data(), small_data(names=("owl", "cat", "dog"))
@@ -148,8 +171,16 @@ def test_a_plain_network(tmp_path):
 
 WRONG = {
     "images": ({"images": 0}, ValueError, "`images` must be a whole number"),
-    "counts": ({"counts": (0,)}, ValueError, "`counts` must be whole numbers, at least 1"),
-    "samples": ({"gradient_samples": -1}, ValueError, "`gradient_samples` must be at least 0"),
+    "counts": ({"counts": (0,)}, ValueError, "`counts` must be a list of whole numbers at least 1"),
+    "one count": ({"counts": 3}, ValueError, "`counts` must be a list of whole numbers .* Received: 3"),
+    "swaps": ({"swaps": "1-4"}, ValueError, "`swaps` must be a list .* Received: '1-4'"),
+    "samples": (
+        {"gradient_samples": -1},
+        ValueError,
+        "`gradient_samples` must be a whole number, at least 0",
+    ),
+    "seed": ({"seed": -1}, ValueError, "`seed` must be a whole number, at least 0"),
+    "batch": ({"batch_size": 0}, ValueError, "`batch_size` must be a whole number, at least 1"),
     "split": ({"split": "validation"}, DataError, "`split` must be one of"),
 }
 
@@ -162,6 +193,11 @@ def test_errors(model, data, tmp_path, case):
     assert not (tmp_path / "study").exists()
 
 
+def feature_free():
+    image = keras.Input((4,))
+    return keras.Model(image, keras.layers.Dense(3)(image))
+
+
 def test_wrong_models_and_data(model, data, tmp_path):
     with pytest.raises(ValueError, match="there is no run folder and no file"):
         lesion_study(tmp_path / "gone.keras", data, tmp_path / "study")
@@ -170,8 +206,12 @@ def test_wrong_models_and_data(model, data, tmp_path):
         lesion_study(tmp_path / "bad.keras", data, tmp_path / "study")
     with pytest.raises(ValueError, match=r"must be a Run, .* Received: int"):
         lesion_study(3, data, tmp_path / "study")
-    with pytest.raises(DataError, match="must be a VisionData or a folder"):
+    with pytest.raises(DataError, match="must be a VisionData for classification or a folder"):
         lesion_study(model, [1, 2], tmp_path / "study")
+    with pytest.raises(DataError, match="Received: detect"):
+        lesion_study(model, dataclasses.replace(data, task="detect"), tmp_path / "study")
+    with pytest.raises(ValueError, match="must take one batch of images"):
+        lesion_study(feature_free(), data, tmp_path / "study")
     large = classifier("resnet_small", classes=3, image_size=24)
     with pytest.raises(DataError, match=r"has images of \(16, 16\), the model takes \(24, 24\)"):
         lesion_study(large, data, tmp_path / "study")
