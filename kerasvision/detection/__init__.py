@@ -12,6 +12,11 @@ __getattr__, __dir__, __all__ = attach(
         "Detector": "detectors",
         "DetectorSpec": "detectors",
         "Head": "detectors",
+        "build": "building",
+        "detector": "building",
+        "find": "finding",
+        "from_keras_cv": "keras_cv",
+        "list_detectors": "building",
         "select_boxes": "nms",
     },
 )

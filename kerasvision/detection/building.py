@@ -1,0 +1,188 @@
+"""Build detectors by name, and again from their spec."""
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+
+import keras
+from keras import layers
+
+from kerasvision.detection.detectors import Detector, DetectorSpec
+from kerasvision.errors import KerasvisionError
+from kerasvision.models import graph
+from kerasvision.models.building import check_backend
+from kerasvision.models.heads import as_size, feature_maps
+from kerasvision.models.registry import entry
+
+
+@dataclass(frozen=True)
+class Family:
+    """How detectors of one name are laid out.
+
+    Attributes:
+        layout: `"module:function"` inside `kerasvision.detection`. The function is called with the backbone,
+            a flat model from `image` to its last feature maps, the number of classes, `settings` and the
+            user's options, and returns the raw outputs, name -> Keras tensor, and their `Head`.
+        backbone: name of the network that is the default; or, where the family has one of its own,
+            `"module:function"`, which is called with `settings` and returns a network for pixels in [0, 1].
+        multiple: sides of the image must be multiples of this.
+        settings: keyword arguments that make this variant.
+    """
+
+    layout: str
+    backbone: str
+    multiple: int = 1
+    settings: Mapping = field(default_factory=dict, hash=False)
+
+    @property
+    def function(self) -> Callable:
+        """The function of `layout`."""
+        return _function(self.layout)
+
+
+FAMILIES = {
+    "retinanet": Family("keras_cv:retinanet", "resnet50", 32),
+    **{
+        f"yolo_v8_{size}": Family("keras_cv:yolo_v8", "keras_cv:yolo_v8_backbone", 32, {"size": size})
+        for size in ("xs", "s", "m", "l")
+    },
+    "ssd300": Family("ssd_network:ssd", "vgg16", settings={"most": 6}),
+    "ssd512": Family("ssd_network:ssd", "vgg16", settings={"most": 7, "smallest": 0.15, "first": 0.07}),
+    "yolo_v1": Family("yolo_v1_network:yolo_v1", "yolo_v1_network:paper_backbone"),
+}
+
+
+def list_detectors() -> list[str]:
+    """Return the names that `detector` accepts.
+
+    >>> "retinanet" in list_detectors()
+    True
+    """
+    return list(FAMILIES)
+
+
+def detector(
+    name: str,
+    *,
+    classes: int,
+    image_size: int | tuple[int, int],
+    backbone: str | keras.Model | None = None,
+    weights: str | os.PathLike | None = "imagenet",
+    preprocessing: str | None = None,
+    **options,
+) -> Detector:
+    """Build a detector of raw RGB images on one flat graph.
+
+    Args:
+        name: one of `list_detectors()`.
+        classes: number of classes; there is no class for the background.
+        image_size: side in pixels, or (height, width).
+        backbone: a name of `kerasvision.models.list_models("classify")` with feature maps at strides 8, 16
+            and 32; your own functional backbone, which is copied with its weights; or `None` for that of the
+            family: `"resnet50"` for RetinaNet, keras-cv's own for YOLOv8.
+        weights: of the backbone: `"imagenet"`, a file, or `None` (random, or those your own backbone has).
+        preprocessing: what your own backbone expects of pixels: `"included"`, `"tf"`, `"zero_one"`,
+            `"torch"` or `"caffe"`, as for `kerasvision.models.classifier`.
+        **options: of the family, for example `anchor_scale=3.0` for RetinaNet, and `backbone_options`, a
+            dictionary for the backbone's builder, for example `{"alpha": 0.35}`.
+
+    Raises:
+        ValueError: an argument is not accepted.
+        WeightsError: the weights cannot be fetched, or do not fit.
+
+    Detectors that keras-cv has trained come from `from_keras_cv`.
+
+    >>> cells = detector("yolo_v8_xs", classes=3, image_size=64, backbone="mobilenet_v2", weights=None)
+    >>> cells.model.output["class_5"].shape
+    (None, 2, 2, 3)
+    """
+    check_backend()
+    _family(name)
+    if isinstance(backbone, keras.Model):
+        if preprocessing is None:
+            raise KerasvisionError(
+                "`preprocessing` must be stated for your own backbone: 'included' if it takes raw RGB, else "
+                "'tf', 'zero_one', 'torch' or 'caffe'."
+            )
+        # The default is for networks by name: your own has its weights.
+        weights = None if weights == "imagenet" else weights
+        spec_backbone = {"config": keras.saving.serialize_keras_object(graph.copy(backbone))}
+    else:
+        spec_backbone = None if backbone is None else entry(backbone).name
+    spec = DetectorSpec(name, classes, as_size(image_size), spec_backbone, preprocessing, options)
+    return _build(spec, weights, backbone if isinstance(backbone, keras.Model) else None)
+
+
+def build(spec: DetectorSpec, weights: str | os.PathLike | None = None) -> Detector:
+    """Build the detector that a spec describes.
+
+    Args:
+        spec: `Detector.spec`, or `DetectorSpec.from_dict` of what a run folder holds.
+        weights: of the backbone, as for `detector`; to load those of a whole detector, use
+            `Detector.model.load_weights`.
+    """
+    own = None
+    if isinstance(spec.backbone, Mapping):
+        own = keras.saving.deserialize_keras_object(dict(spec.backbone["config"]))
+    return _build(spec, weights, own)
+
+
+def _build(spec: DetectorSpec, weights, own: keras.Model | None) -> Detector:
+    family = _family(spec.name)
+    _check(spec, family)
+    backbone = _backbone(family, spec, weights, own)
+    options = {key: value for key, value in spec.options.items() if key != "backbone_options"}
+    try:
+        outputs, head = family.function(backbone, spec.classes, **family.settings, **options)
+    except TypeError as error:
+        if "unexpected keyword argument" in str(error):
+            raise KerasvisionError(f"`{spec.name}` has no such option: {error}.") from error
+        raise
+    # float32 also under mixed precision: boxes are computed from the exponent of these.
+    outputs = {key: layers.Activation("linear", dtype="float32", name=key)(x) for key, x in outputs.items()}
+    model = keras.Model(backbone.inputs[0], outputs, name=spec.name)
+    inside = {layer.name for layer in backbone.layers}
+    names = tuple(layer.name for layer in model.layers if layer.name in inside)
+    return Detector(model, head, spec, names[1:])  # without the input
+
+
+def _backbone(family: Family, spec: DetectorSpec, weights, own) -> keras.Model:
+    """Return the backbone on raw pixels, from `image` to its last feature maps."""
+    image = layers.Input((*spec.image_size, 3), dtype="float32", name="image")
+    options, preprocessing = dict(spec.options.get("backbone_options", {})), spec.preprocessing
+    model = own if own is not None else spec.backbone or family.backbone
+    if isinstance(model, str) and ":" in model:
+        if weights == "imagenet":
+            raise KerasvisionError(
+                f"The own backbone of {spec.name!r} has no ImageNet weights. Choose one that has, for "
+                "example backbone='mobilenet_v2', or weights=None to train from scratch."
+            )
+        model, preprocessing = _function(model)(**family.settings), "zero_one"
+    maps = feature_maps(model, image, preprocessing=preprocessing, weights=weights, **options)
+    return keras.Model(image, maps, name=f"{spec.name}_backbone")
+
+
+def _function(place: str) -> Callable:
+    module, function = place.split(":")
+    return getattr(import_module(f"kerasvision.detection.{module}"), function)
+
+
+def _family(name: str) -> Family:
+    if name in FAMILIES:
+        return FAMILIES[name]
+    close = difflib.get_close_matches(str(name).lower(), FAMILIES, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(f'`{known}`' for known in close)}?" if close else ""
+    raise KerasvisionError(f"There is no detector {name!r}.{hint} Known: {', '.join(FAMILIES)}.")
+
+
+def _check(spec: DetectorSpec, family: Family) -> None:
+    if not isinstance(spec.classes, int) or isinstance(spec.classes, bool) or spec.classes < 1:
+        raise KerasvisionError(f"`classes` must be a positive number of classes. Received: {spec.classes!r}.")
+    fitting = tuple(-(-side // family.multiple) * family.multiple for side in spec.image_size)
+    if fitting != spec.image_size:
+        raise KerasvisionError(
+            f"Sides of `image_size` must be multiples of {family.multiple} for {spec.name!r}. "
+            f"Received: {spec.image_size}. Use {fitting}."
+        )
