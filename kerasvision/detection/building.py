@@ -81,7 +81,8 @@ def detector(
         image_size: side in pixels, or (height, width).
         backbone: a name of `kerasvision.models.list_models("classify")` with feature maps at strides 8, 16
             and 32; your own functional backbone, which is copied with its weights; or `None` for that of the
-            family: `"resnet50"` for RetinaNet, keras-cv's own for YOLOv8.
+            family: `"resnet50"` for RetinaNet, keras-cv's own for YOLOv8, `"vgg16"` for SSD, and the 24
+            convolutions of the paper for YOLO v1 (no weights of which are public).
         weights: of the backbone: `"imagenet"`, a file, or `None` (random, or those your own backbone has).
         preprocessing: what your own backbone expects of pixels: `"included"`, `"tf"`, `"zero_one"`,
             `"torch"` or `"caffe"`, as for `kerasvision.models.classifier`.
