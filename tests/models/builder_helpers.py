@@ -36,13 +36,15 @@ def weightless():
 def randomize(model: keras.Model, seed: int = 0) -> keras.Model:
     """Give every weight a random value, BatchNorm statistics too, so that no swap goes unnoticed.
 
-    Kernels are scaled so that activations neither vanish nor overflow in a hundred layers.
+    Kernels are scaled so that activations neither vanish nor overflow in a hundred layers. Every addition may
+    double the variance, so in networks of more than a hundred modules these add little.
     """
     generator = np.random.default_rng(seed)
+    scale = 0.1 if sum(isinstance(layer, keras.layers.Add) for layer in model.layers) > 100 else 1.0
     for variable in model.variables:
         if len(variable.shape) > 1:
             inputs = variable.shape[: 2 if "depthwise" in variable.path else -1]
-            deviation = np.sqrt(2 / np.prod(inputs))
+            deviation = scale * np.sqrt(2 / np.prod(inputs))
             value = generator.standard_normal(variable.shape, np.float32) * deviation
         else:
             value = generator.standard_normal(variable.shape, np.float32) * 0.1
