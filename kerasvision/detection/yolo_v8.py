@@ -7,9 +7,8 @@ from functools import cached_property
 import numpy as np
 import tensorflow as tf
 
-from kerasvision.detection.box_coding import complete_iou
+from kerasvision.detection.box_coding import complete_iou, pairwise_iou
 
-EPSILON = 1e-9  # as in TOOD and keras-cv: boxes that no place overlaps by a tenth are hardly learnt
 BINS = 16  # of the distribution of each distance: 0 to 15 strides
 
 
@@ -105,8 +104,8 @@ class YoloV8Head:
         """
         real = (classes >= 0) & ~crowd
         eligible = _inside(self.places, boxes) & real[..., None]
-        overlaps = tf.maximum(complete_iou(boxes[:, :, None], predicted[:, None]), 0.0)
-        overlaps = tf.where(eligible, overlaps, 0.0)
+        # The IoU of the paper: CIoU is negative for first guesses, and such boxes would never be learnt.
+        overlaps = tf.where(eligible, pairwise_iou(boxes, predicted), 0.0)
         of_class = tf.gather(tf.transpose(scores, (0, 2, 1)), tf.maximum(classes, 0), batch_dims=1)
         alignment = of_class**self.alpha * overlaps**self.beta
         best = tf.math.top_k(alignment, min(self.most, len(self.places))).values
@@ -117,7 +116,8 @@ class YoloV8Head:
         alignment, overlaps = (tf.where(chosen, value, 0.0) for value in (alignment, overlaps))
         # The place that fits a box best is to score its overlap, the others less by their alignment.
         top = tf.reduce_max(alignment, -1, keepdims=True)
-        scaled = alignment / (top + EPSILON) * tf.reduce_max(overlaps, -1, keepdims=True)
+        # Without an epsilon in the division: the sixth power of a small overlap is far below any.
+        scaled = tf.math.divide_no_nan(alignment, top) * tf.reduce_max(overlaps, -1, keepdims=True)
         return tf.stop_gradient(index), tf.stop_gradient(tf.reduce_max(scaled, axis=1))
 
     @property

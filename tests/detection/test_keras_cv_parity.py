@@ -180,15 +180,20 @@ def test_losses_of_retinanet(theirs):
 
 
 def test_losses_of_yolo(theirs, monkeypatch):
-    """keras-cv's CIoU squares the factor of its aspect term, and its encoder takes negative ones as good."""
+    """keras-cv's CIoU squares the factor of its aspect term, and its encoder takes negative ones as good, and
+    an epsilon that is larger than the sixth power of a small overlap."""
     from keras_cv.src.losses import ciou_loss
     from keras_cv.src.models.object_detection.yolo_v8 import yolo_v8_label_encoder as encoder
 
     def right(first, second, bounding_box_format):
         return box_coding.complete_iou(*map(tf.convert_to_tensor, (first, second)))
 
+    def plain(first, second, bounding_box_format):
+        return box_coding.pairwise_iou(tf.squeeze(first, 2), tf.squeeze(second, 1))
+
     monkeypatch.setattr(ciou_loss, "compute_ciou", right)
-    monkeypatch.setattr(encoder, "compute_ciou", lambda *args, **kw: tf.maximum(right(*args, **kw), 0.0))
+    monkeypatch.setattr(encoder, "compute_ciou", plain)
+    monkeypatch.setattr(theirs["yolo_v8_xs"].label_encoder, "epsilon", 1e-37)
     head = head_of("yolo_v8_xs")
     for seed in range(4):
         rng = np.random.default_rng(seed)
@@ -209,7 +214,7 @@ def slow_assign(head, scores, predicted, boxes, classes):
     for j, (box, label) in enumerate(zip(boxes, classes, strict=True)):
         for i, (x, y) in enumerate(places):
             if label >= 0 and box[0] < x < box[2] and box[1] < y < box[3]:
-                overlaps[j, i] = max(float(box_coding.complete_iou(box, predicted[i])), 0)
+                overlaps[j, i] = float(box_coding.pairwise_iou(box[None], predicted[i][None])[0, 0])
                 alignment[j, i] = scores[i, label] ** head.alpha * overlaps[j, i] ** head.beta
     chosen = {
         j: [i for i in np.argsort(-alignment[j])[: head.most] if alignment[j, i] > 0]
@@ -223,7 +228,7 @@ def slow_assign(head, scores, predicted, boxes, classes):
         mine = [i for i in chosen[j] if -owner[i][1] == j]
         for i in mine:
             index[i] = j
-            strength[i] = alignment[j, i] / (alignment[j, mine].max() + 1e-9) * overlaps[j, mine].max()
+            strength[i] = alignment[j, i] / alignment[j, mine].max() * overlaps[j, mine].max()
     return index, strength
 
 
