@@ -19,6 +19,7 @@ from kerasvision.report.html import (
     tag,
 )
 
+LEAST_POINTS = 1.0
 FIGURE, PAGE = "degradation", "report.html"
 SETTING = {"he_normal": "He", "glorot_uniform": "Glorot"}
 HOW_TO_READ = (
@@ -61,9 +62,13 @@ def _sentence(one: NetworkCurves, two: NetworkCurves, word: str | None) -> str:
     points = 100 * (second - first)
     much = f"{abs(points):.1f} points {'above' if points > 0 else 'below'} the {percent(first)} of {one.name}"
     text = f"{two.name} ends at {percent(second)} training error, {much}"
-    if word and points > 0:
-        return f"{text}: the deeper one fits its own training images worse, which is degradation."
-    return f"{text}: the deeper one fits its training images better." if word else f"{text}."
+    if not word:
+        return f"{text}."
+    if points < 0:
+        return f"{text}: the deeper one fits its training images better."
+    # A gap between two networks that learned nothing, or one as small as luck, says nothing about depth.
+    told = points >= LEAST_POINTS and one.outcome == "trained"
+    return f"{text}: the deeper one fits its own training images worse{', which is degradation' * told}."
 
 
 def draw(study: DegradationStudy):

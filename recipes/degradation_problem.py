@@ -245,6 +245,9 @@ def _checked(given: Mapping) -> tuple[list[Variant], dict]:
 
     numbers = ("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "warmup_epochs", "seed")
     settings.check_numbers(**{name: given[name] for name in numbers})
+    if given["warmup_epochs"] > given["epochs"]:
+        given_epochs = f"{given['warmup_epochs']} of {given['epochs']}"
+        raise KerasvisionError(f"`warmup_epochs` must be at most `epochs`. Received: {given_epochs}.")
     settings.check_augment(given["augment"], 0.5)
     choose_precision(given["mixed_precision"])
     for name in NETWORKS:

@@ -219,6 +219,12 @@ def curves(network, error, initializer="he_normal", batch_norm=True, status="tra
             "the deeper one fits its own training images worse, which is degradation.",
         ),
         (
+            ("plainnet20", 0.1),
+            ("plainnet56", 0.108),
+            "plainnet56 ends at 10.8\u00a0% training error, 0.8 points above the 10.0\u00a0% of plainnet20: "
+            "the deeper one fits its own training images worse.",
+        ),
+        (
             ("resnet56", 0.05),
             ("resnet20", 0.1),
             "resnet56 ends at 5.0\u00a0% training error, 5.0 points below the 10.0\u00a0% of resnet20: the "
@@ -249,6 +255,8 @@ def test_a_network_that_learned_nothing_is_called_so():
     stuck = curves("plainnet56", 0.895, batch_norm=False)
     assert stuck.outcome == "trained, learned nothing"
     assert findings((stuck,)) == ("plainnet56-no_batchnorm: trained, learned nothing.",)
+    worse = curves("plainnet110", 0.92, batch_norm=False)
+    assert not any("degradation" in sentence for sentence in findings((stuck, worse)))
 
 
 def test_the_penalty_is_on_kernels_and_every_variable_is_moved():
@@ -304,6 +312,7 @@ def test_large_data_are_read_batch_by_batch(monkeypatch):
         ({"epochs": 0}, "`epochs` must be a whole number from 1. Received: 0"),
         ({"momentum": 1.0}, "`momentum` must be a number from 0 to below 1. Received: 1.0"),
         ({"warmup_epochs": -1}, "`warmup_epochs` must be a number from 0"),
+        ({"epochs": 2, "warmup_epochs": 3}, "`warmup_epochs` must be at most `epochs`. Received: 3 of 2"),
         ({"augment": "pad_corp"}, "`augment` must be names .* did you mean 'pad_crop'"),
         ({"mixed_precision": "half"}, "`mixed_precision` must be"),
     ],
