@@ -21,9 +21,26 @@ class Share:
     count: int
 
 
-def epoch_order(count: int, *, seed: int, epoch: int) -> np.ndarray:
-    """Return the order of `count` images in an epoch, (count,) int64."""
-    return np.random.default_rng((seed, epoch)).permutation(count)
+def epoch_order(count: int, *, seed: int, epoch: int, weights: np.ndarray | None = None) -> np.ndarray:
+    """Return the order of the images of an epoch, (count,) int64.
+
+    Args:
+        count: number of images, and of places in the epoch.
+        seed: of the training.
+        epoch: counted from 0.
+        weights: (count,) how often each image is wanted, compared with the others; it comes as often as its
+            share of the places says, rounded down or up by chance. None: each once.
+
+    Example:
+        >>> sorted(epoch_order(4, seed=0, epoch=0, weights=np.array([2, 1, 0.5, 0.5])).tolist())[:3]
+        [0, 0, 1]
+    """
+    rng = np.random.default_rng((seed, epoch))
+    if weights is None:
+        return rng.permutation(count)
+    shares = np.cumsum(np.asarray(weights, np.float64)) / np.sum(weights) * count
+    places = np.minimum(np.searchsorted(shares, np.arange(count) + rng.random(), side="right"), count - 1)
+    return rng.permutation(places)
 
 
 def padded_batches(order: np.ndarray, share: Share) -> tuple[np.ndarray, np.ndarray]:
@@ -46,8 +63,11 @@ def padded_batches(order: np.ndarray, share: Share) -> tuple[np.ndarray, np.ndar
 
 def iterate(
     data, split: str, order: np.ndarray, share: Share, *, start: int = 0
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield (images uint8, labels int32, weights float32) from batch number `start` on, all of one size."""
+) -> Iterator[tuple[np.ndarray, object, np.ndarray]]:
+    """Yield (images uint8, labels, weights float32) from batch number `start` on, all of one size.
+
+    Labels are what `data.iterate` gives: (b,) int32, or for detection a dictionary of arrays.
+    """
     indices, weights = padded_batches(order, share)
     loaded = data.iterate(split, batch_size=share.count, order=indices[start:].reshape(-1))
     for (images, labels), weight in zip(loaded, weights[start:], strict=True):

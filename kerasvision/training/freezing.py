@@ -24,8 +24,7 @@ def set_trainable(
     Raises:
         KerasvisionError: another value.
     """
-    if batchnorm not in ("frozen", "train"):
-        raise KerasvisionError(f'`batchnorm` must be "frozen" or "train". Received: {batchnorm!r}.')
+    _check_batchnorm(batchnorm)
     import keras
 
     chosen = _chosen(model, part, head)
@@ -33,6 +32,39 @@ def set_trainable(
     for layer in model.layers:
         frozen_norm = batchnorm == "frozen" and isinstance(layer, keras.layers.BatchNormalization)
         layer.trainable = layer.name in chosen and not frozen_norm
+
+
+def set_backbone_trainable(
+    model, backbone: Collection[str], trainable: bool, *, batchnorm: str = "frozen"
+) -> None:
+    """Set the `trainable` flags of a network whose heads have layers, and BatchNorm, of their own.
+
+    The layers of the heads are always trained, their BatchNorm too: it begins without any statistics.
+
+    Args:
+        model: a flat `keras.Model`, as that of a `kerasvision.detection.Detector`.
+        backbone: names of the layers of the backbone.
+        trainable: whether these are trained.
+        batchnorm: of the backbone, as for `set_trainable`. In a backbone that is not trained it stays in any
+            case.
+
+    Raises:
+        KerasvisionError: another value.
+    """
+    _check_batchnorm(batchnorm)
+    import keras
+
+    inside = set(backbone)
+    model.trainable = True
+    for layer in model.layers:
+        norm = isinstance(layer, keras.layers.BatchNormalization)
+        keeps = layer.name in inside and (not trainable or (norm and batchnorm == "frozen"))
+        layer.trainable = not keeps
+
+
+def _check_batchnorm(batchnorm: str) -> None:
+    if batchnorm not in ("frozen", "train"):
+        raise KerasvisionError(f'`batchnorm` must be "frozen" or "train". Received: {batchnorm!r}.')
 
 
 def _chosen(model, part: str | int, head: Collection[str]) -> set[str]:

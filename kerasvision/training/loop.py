@@ -6,26 +6,20 @@ learning rate. A training that was killed anywhere therefore goes on as if nothi
 
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from kerasvision.errors import DivergedError, KerasvisionError, RunError
+from kerasvision.errors import DivergedError, RunError
 from kerasvision.progress import bar
 from kerasvision.training.averaging import Average
-from kerasvision.training.batches import Share, epoch_order, iterate
+from kerasvision.training.batches import epoch_order, iterate
 from kerasvision.training.checkpoints import Checkpoints
+from kerasvision.training.devices import is_chief, place, scope, share_of
+from kerasvision.training.objectives import Objective, one_label, softmax_loss, top_1
 from kerasvision.training.schedules import warmup_cosine
-from kerasvision.training.steps import (
-    Group,
-    LossScale,
-    make_train_step,
-    make_validation_step,
-    place,
-    softmax_loss,
-    top_1,
-)
+from kerasvision.training.steps import Group, LossScale, make_train_step, make_validation_step
 
 CHECK_EVERY = 10  # steps between looks at the loss: each look waits for the device
 
@@ -44,6 +38,8 @@ class Plan:
         seed: of everything random.
         label_smoothing: share of each target that is spread over all classes.
         class_weights: (classes,) weight of an example by its class, or None.
+        image_weights: (n,) how often each training image is seen, compared with the others; None: all once an
+            epoch.
         clip_norm: largest norm of all gradients together, or None.
         patience: end after so many epochs without a better validation score; None: never.
         ema: decay of the average of the weights that is validated and kept, or None.
@@ -64,6 +60,7 @@ class Plan:
     seed: int = 0
     label_smoothing: float = 0.0
     class_weights: np.ndarray | None = None
+    image_weights: np.ndarray | None = None
     clip_norm: float | None = 1.0
     patience: int | None = None
     ema: float | None = None
@@ -79,7 +76,7 @@ class Fitted:
 
     Attributes:
         history: one row an epoch: phase, epoch, learning_rate, loss, accuracy, val_loss, val_accuracy,
-            seconds.
+            seconds; or the names of another objective's scores.
         best_epoch: its number, from 1; 0 means that the weights of before were best.
         stopped_early: whether `patience` ended it.
     """
@@ -116,6 +113,8 @@ def fit(
     strategy=None,
     loss: Callable = softmax_loss,
     score: Callable = top_1,
+    objective: Objective | None = None,
+    validate: Callable[[], Mapping[str, float]] | None = None,
 ) -> Fitted:
     """Train a model and leave the weights of its best epoch in it.
 
@@ -123,15 +122,18 @@ def fit(
     loss. Without a validation split the last epoch is the best.
 
     Args:
-        model: a built `keras.Model` of one image input and one output; made in the scope of `strategy`.
+        model: a built `keras.Model` of one image input; made in the scope of `strategy`.
         data: a `VisionData`, or anything with its `splits`, `class_names` and `iterate`.
         plan: how to train.
         groups: optimizers and the variables that each moves.
-        augmentation: `(images, one_hot) -> (images, one_hot)` with `.seed_step(step)`, or None.
+        augmentation: `(images, targets) -> (images, targets)` with `.seed_step(step)`, or None.
         checkpoints: where to keep the state; a training found there is gone on with.
         strategy: a `tf.distribute.Strategy` in whose scope model and optimizers were made, or None.
         loss: `(targets, outputs) -> (b,)`.
         score: `(targets, outputs) -> (b,)`, higher is better.
+        objective: instead of `loss` and `score`, for labels that are not one class an image.
+        validate: called after each epoch instead of the mean loss and score of the validation images; gives
+            `loss`, the value of the objective's name, by which the best epoch is chosen, and others.
 
     Raises:
         DivergedError: the loss is not finite.
@@ -147,6 +149,8 @@ def fit(
         strategy=strategy,
         loss=loss,
         score=score,
+        objective=objective,
+        validate=validate,
     ).run()
 
 
@@ -165,31 +169,39 @@ class Training:
         strategy=None,
         loss: Callable = softmax_loss,
         score: Callable = top_1,
+        objective: Objective | None = None,
+        validate: Callable[[], Mapping[str, float]] | None = None,
     ):
         self.model, self.data, self.plan, self.groups = model, data, plan, groups
         self.augmentation, self.checkpoints, self.strategy = augmentation, checkpoints, strategy
+        self.objective = objective or one_label(
+            len(data.class_names),
+            label_smoothing=plan.label_smoothing,
+            class_weights=plan.class_weights,
+            loss=loss,
+            score=score,
+        )
         self.validates = "validation" in data.splits
-        self.share = _share(plan.batch_size, strategy)
+        self.validate = validate or self._mean_scores
+        self.share = share_of(plan.batch_size, strategy)
         self.steps_per_epoch = -(-len(data.splits["train"].labels) // plan.batch_size)
         self.state, self.pending, self.saved_at = _State(), [], time.monotonic()
-        with _scope(strategy):
+        with scope(strategy):
             for group in groups:
                 group.optimizer.build(list(group.variables))
             self.scale = LossScale(plan.loss_scaling)
             self.average = Average(model, plan.ema) if plan.ema else None
-        common = {"classes": len(data.class_names), "loss": loss, "score": score, "strategy": strategy}
         self.train_step = make_train_step(
             model,
             groups,
+            self.objective,
             batch_size=plan.batch_size,
-            label_smoothing=plan.label_smoothing,
-            class_weights=plan.class_weights,
             clip_norm=plan.clip_norm,
             scale=self.scale,
             augmentation=augmentation,
-            **common,
+            strategy=strategy,
         )
-        self.validation_step = make_validation_step(model, **common)
+        self.validation_step = make_validation_step(model, self.objective, strategy=strategy)
         self.dropout_seeds = [v for v in model.variables if v.name == "seed_generator_state"]
 
     def run(self, until: int | None = None) -> Fitted:
@@ -223,16 +235,14 @@ class Training:
     def rehearse(self) -> None:
         """Take one step on a real batch and undo it: what fails, fails now, and the graph is ready."""
         kept = [(v, np.asarray(v)) for vs in self._variables().values() for v in vs]
-        order = epoch_order(len(self.data.splits["train"].labels), seed=self.plan.seed, epoch=0)
-        self._one_step(next(iterate(self.data, "train", order, self.share)))
+        self._one_step(next(iterate(self.data, "train", self._order(0), self.share)))
         self._collect()
         for variable, value in kept:
             variable.assign(value)
         self.state = _State()
 
     def _train_epoch(self, advance) -> None:
-        state, count = self.state, len(self.data.splits["train"].labels)
-        order = epoch_order(count, seed=self.plan.seed, epoch=state.epoch)
+        state, order = self.state, self._order(self.state.epoch)
         started = time.monotonic() - state.seconds
         for batch in iterate(self.data, "train", order, self.share, start=state.step):
             self._one_step(batch)
@@ -242,6 +252,10 @@ class Training:
             if time.monotonic() - self.saved_at > self.plan.checkpoint_seconds:
                 self._save()
             advance(1, self._note())
+
+    def _order(self, epoch: int) -> np.ndarray:
+        plan, count = self.plan, len(self.data.splits["train"].labels)
+        return epoch_order(count, seed=plan.seed, epoch=epoch, weights=plan.image_weights)
 
     def _one_step(self, batch) -> None:
         state = self.state
@@ -296,8 +310,8 @@ class Training:
         state, started = self.state, time.monotonic()
         if self.average and trained:
             self.average.swap()
-        validation = self._validate()
-        score = [validation[1], -validation[0]] if validation else None
+        validation = self.validate() if self.validates else None
+        score = [validation[self.objective.name], -validation["loss"]] if validation else None
         better = not self.plan.keep_best or state.best_score is None or score > state.best_score
         if trained:
             self._count_epoch(validation, time.monotonic() - started)
@@ -315,21 +329,21 @@ class Training:
     def _count_epoch(self, validation, seconds: float) -> None:
         state = self.state
         loss_sum, score_sum, weights = state.sums
+        name = self.objective.name
         row = {
             "phase": self.plan.phase,
             "epoch": state.epoch + 1,
             "learning_rate": self._rate(state.epoch * self.steps_per_epoch + state.step - 1),
             "loss": loss_sum / weights,
-            "accuracy": score_sum / weights,
-            "val_loss": validation[0] if validation else None,
-            "val_accuracy": validation[1] if validation else None,
+            **({name: score_sum / weights} if self.objective.score else {}),
+            **{f"val_{k}": v for k, v in (validation or {"loss": None, name: None}).items()},
             "seconds": state.seconds + seconds,
         }
         state.history.append(row)
         state.epoch, state.step, state.sums, state.seconds = state.epoch + 1, 0, [0.0, 0.0, 0.0], 0.0
 
-    def _validate(self) -> tuple[float, float] | None:
-        return self.evaluate("validation") if self.validates else None
+    def _mean_scores(self) -> dict[str, float]:
+        return dict(zip(("loss", self.objective.name), self.evaluate("validation"), strict=True))
 
     def evaluate(self, split: str) -> tuple[float, float]:
         """Return the mean loss and score of the model as it is now on a split, without augmentation."""
@@ -341,10 +355,13 @@ class Training:
 
     def _note(self) -> str:
         loss_sum, score_sum, weights = self.state.sums
-        epoch = f"epoch {self.state.epoch + 1}/{self.plan.epochs}"
-        return (
-            f"{epoch} loss {loss_sum / weights:.3f} accuracy {score_sum / weights:.3f}" if weights else epoch
-        )
+        note = f"epoch {self.state.epoch + 1}/{self.plan.epochs}"
+        if not weights:
+            return note
+        name, last = self.objective.name, (self.state.history or [{}])[-1].get(f"val_{self.objective.name}")
+        note += f" loss {loss_sum / weights:.3f}"
+        note += f" {name} {score_sum / weights:.3f}" if self.objective.score else ""
+        return note if last is None else f"{note} (validation {name} {last:.3f})"
 
     # Checkpoints
 
@@ -357,7 +374,7 @@ class Training:
         self._collect()
         if self.average:
             self.state.average_updates = self.average.updates
-        if self.checkpoints and _is_chief(self.strategy):
+        if self.checkpoints and is_chief(self.strategy):
             step = self.state.epoch * self.steps_per_epoch + self.state.step
             arrays = {
                 f"{name}/{i:05d}": np.asarray(v)
@@ -371,7 +388,7 @@ class Training:
         weights = {f"{i:05d}": np.asarray(w) for i, w in enumerate(self.model.weights)}
         if self.checkpoints is None:
             self.best_weights = weights
-        elif _is_chief(self.strategy):
+        elif is_chief(self.strategy):
             facts = {"score": self.state.best_score}
             return self.checkpoints.save_best(self.state.best_epoch, weights, facts)
         return f"{self.plan.phase}-best-{self.state.best_epoch:05d}.npz" if self.checkpoints else None
@@ -402,29 +419,3 @@ def _assign(variables: Sequence, arrays: Sequence[np.ndarray], what: str) -> Non
         )
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
-
-
-def _share(batch_size: int, strategy) -> Share:
-    if strategy is None:
-        return Share(batch_size, 0, batch_size)
-    replicas, local = strategy.num_replicas_in_sync, len(strategy.extended.worker_devices)
-    if batch_size % replicas:
-        raise KerasvisionError(
-            f"`batch_size` must be a multiple of the {replicas} devices. Received: {batch_size}. "
-            f"Give {-(-batch_size // replicas) * replicas}."
-        )
-    resolver = strategy.cluster_resolver
-    worker = resolver.task_id or 0 if resolver is not None else 0
-    each = batch_size // replicas
-    return Share(batch_size, worker * local * each, local * each)
-
-
-def _is_chief(strategy) -> bool:
-    resolver = getattr(strategy, "cluster_resolver", None)
-    return resolver is None or not resolver.task_id
-
-
-def _scope(strategy):
-    from contextlib import nullcontext
-
-    return nullcontext() if strategy is None else strategy.scope()

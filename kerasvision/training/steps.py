@@ -1,10 +1,11 @@
 """One step of training and one of validation, for one device or several, as graphs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from kerasvision.training.devices import run_replicas
+from kerasvision.training.objectives import Objective
 
 SCALE_START, SCALE_STEPS = 2.0**15, 2000
 
@@ -29,21 +30,6 @@ class Group:
     variables: Sequence
     rate: float = 1.0
     l2: float = 0.0
-
-
-def softmax_loss(targets, probabilities):
-    """Return the cross-entropy of each example, (b,) float32, from (b, classes) targets and probabilities."""
-    import keras
-
-    # Keras takes the logits from before the softmax where the output comes from one.
-    return keras.ops.categorical_crossentropy(targets, keras.ops.cast(probabilities, "float32"))
-
-
-def top_1(targets, outputs):
-    """Return 1 where the highest output is the highest target, else 0, (b,) float32."""
-    import tensorflow as tf
-
-    return tf.cast(tf.equal(tf.argmax(targets, -1), tf.argmax(outputs, -1)), tf.float32)
 
 
 class LossScale:
@@ -88,16 +74,12 @@ class LossScale:
 def make_train_step(
     model,
     groups: Sequence[Group],
+    objective: Objective,
     *,
-    classes: int,
     batch_size: int,
-    label_smoothing: float,
-    class_weights: np.ndarray | None,
     clip_norm: float | None,
     scale: LossScale,
     augmentation=None,
-    loss: Callable = softmax_loss,
-    score: Callable = top_1,
     strategy=None,
 ):
     """Return a function `(images, labels, weights) -> (3,)`: sums of loss, score and weights over the batch.
@@ -109,22 +91,20 @@ def make_train_step(
 
     variables = [v for group in groups for v in group.variables]
     replicas = 1 if strategy is None else strategy.num_replicas_in_sync
-    by_class = (
-        np.ones(classes, np.float32) if class_weights is None else np.asarray(class_weights, np.float32)
-    )
+    train_loss = objective.train_loss or objective.loss
 
     def targets_of(images, labels):
-        images, targets = tf.cast(images, tf.float32), tf.one_hot(labels, classes)
+        images, targets = tf.cast(images, tf.float32), objective.targets(labels)
         if augmentation is not None:
             images, targets = augmentation(images, targets)
         return images, targets
 
     def gradients_of(images, targets, weights):
-        smooth = targets * (1.0 - label_smoothing) + label_smoothing / classes
-        weights = weights * tf.linalg.matvec(targets, by_class)
+        if objective.weigh is not None:
+            weights = weights * objective.weigh(targets)
         with tf.GradientTape() as tape:
             outputs = model(images, training=True)
-            losses = loss(smooth, outputs) * weights
+            losses = train_loss(targets, outputs) * weights
             value = tf.reduce_sum(losses) / batch_size
             if model.losses:
                 value += tf.add_n([tf.cast(extra, tf.float32) for extra in model.losses]) / replicas
@@ -150,15 +130,11 @@ def make_train_step(
             end = start + len(group.variables)
             group.optimizer.apply(_penalised(gradients[start:end], group, replicas), list(group.variables))
             start = end
-        sums = [
-            tf.reduce_sum(losses),
-            tf.reduce_sum(score(targets, outputs) * weights),
-            tf.reduce_sum(weights),
-        ]
-        return tf.stack(sums), tf.cast(finite, tf.float32)
+        sums = _sums(losses, objective, targets, outputs, weights)
+        return sums, tf.cast(finite, tf.float32)
 
     def step(images, labels, weights):
-        sums, finite = _run(strategy, replica, (images, labels, weights))
+        sums, finite = run_replicas(strategy, replica, (images, labels, weights))
         if scale.used:
             scale.adjust(finite >= replicas)
         return sums
@@ -174,43 +150,21 @@ def _penalised(gradients: list, group: Group, replicas: int) -> list:
     return [g + share * v.value for g, v in zip(gradients, group.variables, strict=True)]
 
 
-def make_validation_step(
-    model, *, classes: int, loss: Callable = softmax_loss, score: Callable = top_1, strategy=None
-):
+def make_validation_step(model, objective: Objective, *, strategy=None):
     """Return a function `(images, labels, weights) -> (3,)`: sums of plain loss, score and weights."""
     import tensorflow as tf
 
     def replica(images, labels, weights):
-        targets = tf.one_hot(labels, classes)
+        targets = objective.targets(labels)
         outputs = model(tf.cast(images, tf.float32), training=False)
-        sums = (loss(targets, outputs) * weights, score(targets, outputs) * weights, weights)
-        return (tf.stack([tf.reduce_sum(s) for s in sums]),)
+        losses = objective.loss(targets, outputs) * weights
+        return (_sums(losses, objective, targets, outputs, weights),)
 
-    return tf.function(lambda *batch: _run(strategy, replica, batch)[0], autograph=False)
-
-
-def _run(strategy, function, batch):
-    """Run on one device, or on all devices of a strategy with the results summed."""
-    if strategy is None:
-        return function(*batch)
-    return [strategy.reduce("SUM", value, axis=None) for value in strategy.run(function, args=batch)]
+    return tf.function(lambda *batch: run_replicas(strategy, replica, batch)[0], autograph=False)
 
 
-def place(strategy, arrays: Sequence[np.ndarray]):
-    """Return a process' part of a batch as tensors, cut up over its devices where there are several."""
+def _sums(losses, objective: Objective, targets, outputs, weights):
     import tensorflow as tf
 
-    if strategy is None:
-        return [tf.convert_to_tensor(a) for a in arrays]
-    local = len(strategy.extended.worker_devices)
-
-    def cut(array):
-        size = len(array) // local
-
-        def part(context):
-            index = context.replica_id_in_sync_group % local
-            return tf.convert_to_tensor(array[index * size : (index + 1) * size])
-
-        return strategy.experimental_distribute_values_from_function(part)
-
-    return [cut(a) for a in arrays]
+    scored = tf.zeros_like(weights) if objective.score is None else objective.score(targets, outputs)
+    return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(scored * weights), tf.reduce_sum(weights)])

@@ -1,0 +1,93 @@
+"""What a training minimises, what it is judged by, and how labels become targets."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a training is after; all functions become part of graphs.
+
+    Attributes:
+        loss: `(targets, outputs) -> (b,)`, as validation has it.
+        targets: labels of a batch, as `VisionData.iterate` gives them -> targets, which the augmentation
+            gets.
+        train_loss: the same as `loss` in training, where it differs (smoothed targets).
+        score: `(targets, outputs) -> (b,)`, higher is better; None: nothing is scored step by step.
+        weigh: targets -> (b,), how much each example counts; None: all the same.
+        name: of the score, in the history (and with `val_` before it); the best epoch is chosen by it.
+    """
+
+    loss: Callable
+    targets: Callable = lambda labels: labels
+    train_loss: Callable | None = None
+    score: Callable | None = None
+    weigh: Callable | None = None
+    name: str = "accuracy"
+
+
+def softmax_loss(targets, probabilities):
+    """Return the cross-entropy of each example, (b,) float32, from (b, classes) targets and probabilities."""
+    import keras
+
+    # Keras takes the logits from before the softmax where the output comes from one.
+    return keras.ops.categorical_crossentropy(targets, keras.ops.cast(probabilities, "float32"))
+
+
+def top_1(targets, outputs):
+    """Return 1 where the highest output is the highest target, else 0, (b,) float32."""
+    import tensorflow as tf
+
+    return tf.cast(tf.equal(tf.argmax(targets, -1), tf.argmax(outputs, -1)), tf.float32)
+
+
+def one_label(
+    classes: int,
+    *,
+    label_smoothing: float = 0.0,
+    class_weights: np.ndarray | None = None,
+    loss: Callable = softmax_loss,
+    score: Callable = top_1,
+) -> Objective:
+    """Return the objective of images with one class each.
+
+    Args:
+        classes: number of classes.
+        label_smoothing: share of each target that is spread over all classes in training.
+        class_weights: (classes,) weight of an example by its class in training, or None.
+        loss: `(targets, outputs) -> (b,)`, targets (b, classes).
+        score: `(targets, outputs) -> (b,)`, higher is better.
+    """
+    import tensorflow as tf
+
+    by_class = (
+        np.ones(classes, np.float32) if class_weights is None else np.asarray(class_weights, np.float32)
+    )
+    return Objective(
+        loss=loss,
+        targets=lambda labels: tf.one_hot(labels, classes),
+        train_loss=lambda targets, outputs: loss(
+            targets * (1.0 - label_smoothing) + label_smoothing / classes, outputs
+        ),
+        score=score,
+        weigh=lambda targets: tf.linalg.matvec(targets, by_class),
+    )
+
+
+def boxes_on_images(head) -> Objective:
+    """Return the objective of images with boxes: the sum of the parts of a detector's loss.
+
+    What it is judged by, AP50, cannot be added up step by step; give `fit` a `validate`.
+
+    Args:
+        head: a `kerasvision.detection.Head`.
+    """
+    import tensorflow as tf
+
+    def loss(targets, outputs):
+        parts = head.losses(outputs, targets["boxes"], targets["classes"], targets["crowd"])
+        return tf.add_n([tf.cast(part, tf.float32) for part in parts.values()])
+
+    return Objective(loss=loss, name="ap50")
