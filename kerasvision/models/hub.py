@@ -12,6 +12,7 @@ from types import ModuleType
 
 from kerasvision.errors import WeightsError, require
 from kerasvision.models.preprocessing import Normalization, mode_of
+from kerasvision.progress import say
 
 SCHEME = "hf://"
 # Looked for in this order where no file is named.
@@ -48,7 +49,13 @@ def fetch(source: str) -> tuple[Path, str | Normalization | None]:
         )
     folder = f"{file.rpartition('/')[0]}/" if file and "/" in file else ""
     notes = (place.get(folder + name) for name in CONFIGS)
-    return path, next((mode for note in notes if note and (mode := _noted(note)) is not None), None)
+    mode = next((mode for note in notes if note and (mode := _noted(note)) is not None), None)
+    if mode is None and place.offline:
+        say(
+            f"{source}: there is no connection to the hub, and its cache has no {' or '.join(CONFIGS)} of it: "
+            "pixels are prepared as is usual for this network. Connect once, or state `preprocessing`."
+        )
+    return path, mode
 
 
 @dataclass

@@ -99,10 +99,12 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("files, source, seed, expected", SOURCES.values(), ids=SOURCES)
-def test_sources(files, source, seed, expected, cache):
+def test_sources(files, source, seed, expected, cache, capsys, monkeypatch):
+    monkeypatch.setenv("KERASVISION_QUIET", "0")
     cache("owner/name", files)
     model = ResNet20()
     assert load_weights(model, source).preprocessing == expected
+    assert ("prepared as is usual" in capsys.readouterr().err) == (expected is None)
     for a, b in zip(model.get_weights(), randomized(ResNet20(), seed).get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
