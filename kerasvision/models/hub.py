@@ -52,7 +52,7 @@ def fetch(source: str) -> tuple[Path, str | Normalization | None]:
     mode = next((mode for note in notes if note and (mode := _noted(note)) is not None), None)
     if mode is None and place.offline:
         say(
-            f"{source}: there is no connection to the hub, and its cache has no {' or '.join(CONFIGS)} of it: "
+            f"{source}: there is no connection to the hub, and its cache has no {' or '.join(CONFIGS)}, so "
             "pixels are prepared as is usual for this network. Connect once, or state `preprocessing`."
         )
     return path, mode
