@@ -106,7 +106,7 @@ def test_tflite_file_with_decoding_and_suppression(made, images, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "steps"), [("retinanet", 60), ("yolo_v8_xs", 700)])
+@pytest.mark.parametrize(("name", "steps"), [("retinanet", 60), ("yolo_v8_xs", 120)])
 def test_learns_eight_pictures_by_heart(name, steps):
     data = kv.data.shapes(
         "detect", count=8, classes=3, image_size=SIZE, validation_fraction=0, objects=(1, 2)
