@@ -133,10 +133,16 @@ def write_report(folder: Path) -> None:
         file.write(classifier_page(report_input(folder)))
 
 
-def facts(record: Mapping, metrics: Mapping) -> dict[str, str]:
-    """Return what the report tells of a run, in the order of display."""
+def facts(record: Mapping, metrics: Mapping, images: Mapping[str, int] | None = None) -> dict[str, str]:
+    """Return what the report tells of a run, in the order of display.
+
+    Args:
+        record: what run.json holds.
+        metrics: what metrics.json holds.
+        images: number of images by split; by default the sum of the counts by class.
+    """
     arguments, decided, data = record["arguments"], record["decided"], record["data"]
-    counts = {split: sum(classes.values()) for split, classes in data["counts"].items()}
+    counts = images or {split: sum(classes.values()) for split, classes in data["counts"].items()}
     weights = arguments["weights"]
     shown = {
         "Model": f"{decided['model']}, {decided['parameters']:,} parameters",

@@ -117,6 +117,23 @@ def probabilities(
         BadImageError: an image cannot be read.
         DataError: `on_bad_file` is neither.
     """
+    answers, good = run_batches(run, preprocessing, sources, names, on_bad_file=on_bad_file)
+    return np.concatenate(answers)[good], good
+
+
+def run_batches(
+    run: Callable,
+    preprocessing,
+    sources: Sequence,
+    names: Sequence[str],
+    *,
+    on_bad_file: str = "raise",
+    batch_size: int = BATCH,
+) -> tuple[list, np.ndarray]:
+    """Return what `run` gave for each batch of all sources, and the indices (n,) of those that can be read.
+
+    What cannot be read takes part as a black image, so that batches keep their size.
+    """
     from kerasvision.data.loading import iterate_batches
     from kerasvision.data.reading import check_mode
 
@@ -137,7 +154,7 @@ def probabilities(
         np.zeros(len(sources), np.int32),
         preprocessing.image_size,
         order=np.arange(len(sources)),
-        batch_size=BATCH,
+        batch_size=batch_size,
     )
     answers = []
     with bar("predict", len(sources)) as advance:
@@ -146,8 +163,7 @@ def probabilities(
             advance(len(images))
     for index in sorted(bad):
         say(f"Left out: {bad[index]}")
-    good = np.array([i for i in range(len(sources)) if i not in bad], np.int64)
-    return np.concatenate(answers)[good], good
+    return answers, np.array([i for i in range(len(sources)) if i not in bad], np.int64)
 
 
 def as_predictions(
@@ -186,16 +202,31 @@ def judge_split(
     """
     from kerasvision.metrics import judge
 
+    split, places = split_and_places(labels, data, split)
+    samples = data.splits[split]
+    answers, _ = probabilities(run, preprocessing, samples.sources, samples.names)
+    return judge(places[samples.labels], answers, labels)
+
+
+def split_and_places(labels: Sequence[str], data, split: str | None) -> tuple[str, np.ndarray]:
+    """Return the split to judge on, and the place of each class of the data among those of the model.
+
+    Args:
+        labels: names of the classes of the model.
+        data: a `VisionData`.
+        split: by default test, else validation, else train.
+
+    Raises:
+        DataError: a class that is not one of `labels`, or no such split.
+    """
     split = split or next((s for s in ("test", "validation", "train") if s in data.splits), None)
     if split not in data.splits:
         raise DataError(f"`split` must be one of {', '.join(data.splits)}. Received: {split!r}.")
     unknown = [name for name in data.class_names if name not in labels]
     if unknown:
+        what = "Give the folders these names." if data.task == "classify" else "Give the classes these names."
         raise DataError(
             f"`data` has classes that the model does not know: {listed(unknown)}. It knows {listed(labels)}. "
-            "Give the folders these names."
+            f"{what}"
         )
-    samples = data.splits[split]
-    places = np.array([list(labels).index(name) for name in data.class_names])
-    answers, _ = probabilities(run, preprocessing, samples.sources, samples.names)
-    return judge(places[samples.labels], answers, labels)
+    return split, np.array([list(labels).index(name) for name in data.class_names])

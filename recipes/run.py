@@ -8,34 +8,41 @@ from pathlib import Path
 import numpy as np
 
 from kerasvision.errors import CertificateError, DataError, RunError
-from kerasvision.files import make_folder, read_json, write_json
 from kerasvision.recipes import converted, judging, run_folder
+from kerasvision.recipes.finished_run import FinishedRun, finished_record
 from kerasvision.recipes.predicting import Prediction, as_predictions, gather, judge_split, probabilities
 
 FEW_IMAGES = 16  # below this, preparing an engine costs more than it saves
 
 
-class Run:
-    """A finished run. Make one with a recipe, or open one with `Run.load(folder)`.
+class Run(FinishedRun):
+    """A finished run of a classifier. Make one with a recipe, or open one with `Run.load(folder)`.
 
     Attributes:
         folder: where everything lies.
         labels: names of the classes, in the order of the model's output.
     """
 
+    kind = run_folder.CLASSIFIER
+
     def __init__(self, folder: str | os.PathLike):
-        self.folder = Path(folder)
-        self.record = _finished_record(self.folder)
-        self.labels = tuple(self.record["data"]["class_names"])
+        super().__init__(folder)
         self._engine = None
 
     @classmethod
-    def load(cls, folder: str | os.PathLike) -> "Run":
-        """Open the folder of a finished run.
+    def load(cls, folder: str | os.PathLike):
+        """Open the folder of a finished run of any kind.
+
+        Returns:
+            A `Run`, or a `DetectorRun` where a detector was trained.
 
         Raises:
             RunError: it is not a run, not finished, or files are missing.
         """
+        if finished_record(Path(folder), None)["kind"] == run_folder.DETECTOR:
+            from kerasvision.recipes.detection_run import DetectorRun
+
+            return DetectorRun(folder)
         return cls(folder)
 
     @cached_property
@@ -50,27 +57,10 @@ class Run:
                 f"{self.folder / run_folder.MODEL} cannot be read: {str(error).splitlines()[0]}"
             ) from None
 
-    @cached_property
-    def preprocessing(self):
-        """What happens to an image before the model: decoding and resizing."""
-        from kerasvision.data import Preprocessing
-
-        return Preprocessing.from_dict(read_json(self.folder / run_folder.PREPROCESSING))
-
-    @cached_property
-    def metrics(self) -> dict:
-        """What `metrics.json` holds: the values of the judgement, and `split`, which one it is of."""
-        return read_json(self.folder / run_folder.METRICS)
-
     @property
     def judgement(self):
         """The judgement on the test split, or on validation where there is none."""
         return judging.judgement_of(self.metrics)
-
-    @property
-    def history(self) -> list[dict]:
-        """The rows of `history.csv`."""
-        return run_folder.read_history(self.folder)
 
     @property
     def samples(self):
@@ -192,11 +182,7 @@ class Run:
         self._keep([file.certificate for file in bundle.files])
         return bundle
 
-    def _keep(self, certificates) -> None:
-        """Keep certificates with the run, and show them in its report."""
-        kept = make_folder(self.folder / run_folder.CERTIFICATES)
-        for certificate in certificates:
-            write_json(kept / f"{Path(certificate.file).name}.json", certificate.to_dict())
+    def _write_report(self) -> None:
         judging.write_report(self.folder)
 
     def _runner(self, images: int, engine: str):
@@ -250,27 +236,3 @@ def _gpu_in_use() -> bool:
     """Tell whether TensorFlow has a GPU; where it is not loaded, loading it takes longer than it saves."""
     tf = sys.modules.get("tensorflow")
     return tf is not None and bool(tf.config.list_physical_devices("GPU"))
-
-
-def _finished_record(folder: Path) -> dict:
-    record = run_folder.read_record(folder)
-    if record is None:
-        exported = sorted(folder.glob("*.tflite"))
-        raise RunError(
-            f"{folder} is not a run: it has no {run_folder.RECORD}. "
-            + (
-                f"It holds exported files; name one of them: {exported[0]}."
-                if exported
-                else "Give the folder that was `out` in `train_classifier`."
-            )
-        )
-    if record.get("status") != "finished":
-        raise RunError(
-            f"The run in {folder} is not finished. Call `train_classifier` with the same data, folder and "
-            "arguments: it goes on where it was."
-        )
-    needed = (run_folder.MODEL, run_folder.PREPROCESSING, run_folder.METRICS)
-    missing = [name for name in needed if not (folder / name).is_file()]
-    if missing:
-        raise RunError(f"The run in {folder} lacks {', '.join(missing)}. Train again in a new folder.")
-    return record

@@ -13,10 +13,13 @@ import numpy as np
 from kerasvision.errors import KerasvisionError, RunError
 from kerasvision.files import read_json, write_atomically, write_csv, write_json
 
-FORMAT, KIND = 1, "classifier"
+FORMAT = 1
+CLASSIFIER, DETECTOR = "classifier", "detector"
+RECIPES = {CLASSIFIER: "train_classifier", DETECTOR: "train_detector"}
 RECORD, MODEL, LABELS = "run.json", "model.keras", "labels.txt"
 PREPROCESSING, METRICS, HISTORY = "preprocessing.json", "metrics.json", "history.csv"
 REPORT, SAMPLES, MISTAKES = "report.html", "samples.npz", "mistakes.npz"
+EXAMPLES = "examples.npz"
 CERTIFICATES, CHECKPOINTS, CACHE = "certificates", "checkpoints", "cache"
 COLUMNS = (
     "phase",
@@ -29,11 +32,16 @@ COLUMNS = (
     "val_accuracy",
     "seconds",
 )
+DETECTOR_COLUMNS = ("phase", "epoch", "learning_rate", "loss", "val_loss", "val_ap50", "val_ap", "seconds")
 PACKAGES = ("kerasvision", "tensorflow", "tensorflow-cpu", "keras", "numpy", "ai-edge-litert", "pillow")
 
 
-def read_record(folder: str | os.PathLike) -> dict | None:
+def read_record(folder: str | os.PathLike, kind: str | None = CLASSIFIER) -> dict | None:
     """Return `run.json` of a folder, or None where there is none.
+
+    Args:
+        folder: the run folder.
+        kind: that the run must be of, one of `RECIPES`; None: any of them.
 
     Raises:
         RunError: it is damaged, or of another kind or a newer format.
@@ -45,8 +53,10 @@ def read_record(folder: str | os.PathLike) -> dict | None:
         record = read_json(path)
     except KerasvisionError as error:
         raise RunError(f"{error} This run cannot be gone on with; train in a new folder.") from None
-    if not isinstance(record, dict) or record.get("kind") != KIND or "arguments" not in record:
-        raise RunError(f"{path} is not that of a classifier's run. Choose another folder (`out`).")
+    kinds = RECIPES if kind is None else (kind,)
+    if not isinstance(record, dict) or record.get("kind") not in kinds or "arguments" not in record:
+        whose = f"a {kind}'s run" if kind else "a run"
+        raise RunError(f"{path} is not that of {whose}. Choose another folder (`out`).")
     if record.get("format", 0) > FORMAT:
         raise RunError(
             f"{path} has format {record['format']}, this version of kerasvision reads up to {FORMAT}. "
@@ -55,11 +65,16 @@ def read_record(folder: str | os.PathLike) -> dict | None:
     return record
 
 
-def new_record(arguments: Mapping, data) -> dict:
+def recipe_names(kind: str | None) -> str:
+    """Return the recipe that makes runs of a kind, for messages; all of them where it is None."""
+    return f"`{RECIPES[kind]}`" if kind else " or ".join(f"`{name}`" for name in RECIPES.values())
+
+
+def new_record(arguments: Mapping, data, kind: str = CLASSIFIER) -> dict:
     """Return the record of a run that begins now."""
     return {
         "format": FORMAT,
-        "kind": KIND,
+        "kind": kind,
         "status": "training",
         "created": now(),
         "arguments": plain(arguments),
@@ -70,6 +85,7 @@ def new_record(arguments: Mapping, data) -> dict:
             "fingerprint": data.fingerprint(),
             "class_names": list(data.class_names),
             "image_size": list(data.image_size),
+            "images": {split: len(part.labels) for split, part in data.splits.items()},
             "counts": data.counts,
             "skipped": [str(error) for error in data.skipped],
             "notes": list(getattr(data, "notes", ())),
@@ -159,10 +175,10 @@ def _as_plain(value):
     return os.fspath(value)
 
 
-def write_history(folder: Path, rows: Sequence[Mapping]) -> None:
+def write_history(folder: Path, rows: Sequence[Mapping], columns: Sequence[str] = COLUMNS) -> None:
     """Write `history.csv`."""
-    cells = ([_cell(row.get(column)) for column in COLUMNS] for row in rows)
-    write_csv(folder / HISTORY, COLUMNS, cells)
+    cells = ([_cell(row.get(column)) for column in columns] for row in rows)
+    write_csv(folder / HISTORY, columns, cells)
 
 
 def _cell(value) -> str:

@@ -37,17 +37,25 @@ def choose_samples(data, *, seed: int = 0, limit_bytes: int = LIMIT_BYTES) -> Ru
         seed: of the choice.
         limit_bytes: of all of them together; fewer are taken of larger images.
     """
-    split = "test" if "test" in data.splits else "validation"
-    height, width = data.image_size
-    share = min(1.0, limit_bytes / (height * width * 3) / (CALIBRATION + HELD_OUT))
-    calibration = data.class_balanced("train", max(1, int(CALIBRATION * share)), seed=seed)
-    held_out = data.class_balanced(split, max(1, int(HELD_OUT * share)), seed=seed)
+    split, calibration, held_out = choose_indices(data, seed=seed, limit_bytes=limit_bytes)
     return RunSamples(
         calibration=data.images("train", calibration),
         images=data.images(split, held_out),
         targets=np.asarray(data.splits[split].labels)[held_out].astype(np.int32),
         split=split,
     )
+
+
+def choose_indices(
+    data, *, seed: int = 0, limit_bytes: int = LIMIT_BYTES
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """Return the held-out split, and which training and which of its images stay with a run."""
+    split = "test" if "test" in data.splits else "validation"
+    height, width = data.image_size
+    share = min(1.0, limit_bytes / (height * width * 3) / (CALIBRATION + HELD_OUT))
+    calibration = data.class_balanced("train", max(1, int(CALIBRATION * share)), seed=seed)
+    held_out = data.class_balanced(split, max(1, int(HELD_OUT * share)), seed=seed)
+    return split, calibration, held_out
 
 
 def write_samples(path: str | os.PathLike, samples: RunSamples) -> None:

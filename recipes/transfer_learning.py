@@ -1,19 +1,16 @@
 """Train a classifier on your own photos: frozen, fine-tuned or from scratch, interrupted anywhere."""
 
 import os
-import random
-import shutil
 import time
 from collections.abc import Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from kerasvision.errors import KerasvisionError, RunError
-from kerasvision.files import make_folder, write_json
+from kerasvision.errors import KerasvisionError
+from kerasvision.files import write_json
 from kerasvision.progress import say
-from kerasvision.recipes import finetuning, judging, run_folder, settings
+from kerasvision.recipes import finetuning, judging, resumable, run_folder, settings
 from kerasvision.recipes.converted import convert_and_keep
 from kerasvision.recipes.frozen import Backbone, train_frozen
 from kerasvision.recipes.job import Job, build_model, make_job
@@ -21,7 +18,6 @@ from kerasvision.recipes.run import Run
 from kerasvision.recipes.samples import choose_samples, write_samples
 from kerasvision.training import make_engine
 from kerasvision.training.engines import conversion_seconds
-from kerasvision.training.locking import only_process
 
 # A network that converts in so many seconds is kept converted too: predicting then starts at once, without
 # TensorFlow. A larger one is converted when many images are predicted for the first time.
@@ -110,26 +106,13 @@ def train_classifier(
     """
     given = dict(locals())
     arguments = _checked(given)
-    out = make_folder(out)
-    with only_process(out):
-        record = run_folder.read_record(out)
-        if record is None:
-            _refuse_foreign(out)
-        elif not _begun(out, record) and not run_folder.is_same(record, arguments, data):
-            say(f"The run in {out} had not begun to train. It starts anew with what is given now.")
-            shutil.rmtree(out / run_folder.CACHE, ignore_errors=True)
-            record = None
-        if record is None:
-            record = run_folder.new_record(arguments, data)
-            run_folder.write_record(out, record)
-        else:
-            run_folder.check_same(out, record, arguments, data)
-            if record["status"] == "finished":
-                say(f"The run in {out} is finished; nothing to do.")
-                return Run.load(out)
-            say(f"Going on with the run in {out}.")
-            run_folder.remove_half_written(out)
-        _train(out, record, data, given)
+    out = resumable.carry_out(
+        out,
+        run_folder.CLASSIFIER,
+        arguments,
+        data,
+        lambda folder, record: _train(folder, record, data, given),
+    )
     return Run.load(out)
 
 
@@ -137,20 +120,16 @@ def _train(out: Path, record: dict, data, given: dict) -> None:
     before, started = record["seconds"].get("total", 0.0), time.monotonic()
     job = make_job(out, record, data, given)
     say(f"Strategy: {job.strategy.name} ({job.strategy.why}).")
-    with job.timed("build"), _seeded(given["seed"]):
+    with job.timed("build"), resumable.seeded(given["seed"]):
         model = build_model(job)
     job.decide(model=model.name, parameters=model.count_params())
     history, probabilities, backbone = _fit(job, model)
     with job.timed("judge"):
         mistakes = _judge(job, model, history, probabilities)
-    record["seconds"]["total"] = round(before + time.monotonic() - started, 3)
     judging.write_mistakes(out / run_folder.MISTAKES, mistakes)
-    record["status"], record["finished"] = "finished", run_folder.now()
-    job.save()
+    resumable.finish(job, started, before)
     judging.write_report(out)
-    # Only going on needed them; the model and the report hold what they led to.
-    for name in (run_folder.CACHE, run_folder.CHECKPOINTS):
-        shutil.rmtree(out / name, ignore_errors=True)
+    resumable.clear(out)
     if backbone or (job.given["rehearse_export"] and conversion_seconds(model) <= KEPT_SECONDS):
         convert_and_keep(out, model, backbone)
 
@@ -243,44 +222,8 @@ def _checked(given: dict) -> dict:
     settings.class_weights_of(given["class_weights"], given["data"])
     if given["batchnorm"] not in ("frozen", "train"):
         raise KerasvisionError(f'`batchnorm` must be "frozen" or "train". Received: {given["batchnorm"]!r}.')
-    _refuse_several_machines(given["distribute"])
+    resumable.refuse_several_machines(given["distribute"])
     kept = {k: v for k, v in given.items() if k not in ("data", "out", "distribute")}
     kept["model"] = settings.describe_model(given["model"])
     kept["weights"] = settings.describe_weights(given["weights"])
     return kept
-
-
-def _begun(out: Path, record: dict) -> bool:
-    """Tell whether there is training to lose; a bad photo or a typing error ends a run before there is."""
-    return record["status"] == "finished" or any((out / run_folder.CHECKPOINTS).glob("*"))
-
-
-def _refuse_several_machines(strategy) -> None:
-    resolver = getattr(strategy, "cluster_resolver", None)
-    tasks = resolver.cluster_spec().as_dict() if resolver is not None else {}
-    if sum(len(addresses) for addresses in tasks.values()) > 1:
-        raise KerasvisionError(
-            "`distribute` must be a strategy of one machine, for example tf.distribute.MirroredStrategy(): "
-            "a run folder belongs to one process. Several machines: use kerasvision.training.fit, which "
-            "takes MultiWorkerMirroredStrategy."
-        )
-
-
-def _refuse_foreign(out: Path) -> None:
-    """Refuse a folder that holds somebody's files but no run."""
-    foreign = sorted(p.name for p in out.iterdir() if not p.name.startswith("."))
-    if foreign:
-        raise RunError(
-            f"`out` {out} holds files but no run: {', '.join(foreign[:5])}. Choose a new or empty folder."
-        )
-
-
-@contextmanager
-def _seeded(seed: int):
-    """Make Keras' initial weights a function of the seed, and leave the caller's random state as it was."""
-    state = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(state)

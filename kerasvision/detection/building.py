@@ -130,6 +130,15 @@ def build(spec: DetectorSpec, weights: str | os.PathLike | None = None) -> Detec
     return _build(spec, weights, own)
 
 
+def check_spec(spec: DetectorSpec) -> None:
+    """Refuse a name, a number of classes or a size that no detector has, without building anything.
+
+    Raises:
+        KerasvisionError: saying what would do.
+    """
+    _check(spec, _family(spec.name))
+
+
 def _build(spec: DetectorSpec, weights, own: keras.Model | None) -> Detector:
     family = _family(spec.name)
     _check(spec, family)

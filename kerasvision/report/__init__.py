@@ -5,9 +5,14 @@ from kerasvision._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     names={
+        "DetectionReportInput": "detection_page",
+        "DetectionScene": "detection_page",
         "Mistake": "page",
         "ReportInput": "page",
         "classifier_page": "page",
+        "detection_summary": "detection_page",
+        "detector_page": "detection_page",
+        "draw_boxes": "box_pictures",
         "notebook_summary": "page",
     },
 )

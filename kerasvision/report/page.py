@@ -70,16 +70,8 @@ class Part:
 
 def classifier_page(report: ReportInput) -> str:
     """Return the whole report as one self-contained HTML page (no script, nothing loaded)."""
-    parts = _parts(report)
-    links = tag(
-        "nav", [tag("a", part.title, href=f"#{part.anchor}") for part in parts], aria_label="Sections"
-    )
-    return document(
-        report.title,
-        tag("header", tag("h1", report.title), sections.headline(report.judgement), links),
-        sections.advice(report.advice),
-        [section(part.title, part.body, anchor=part.anchor, lead=part.lead) for part in parts],
-        tag("footer", "Written by kerasvision. This page is one file: keep it, send it, print it."),
+    return whole_page(
+        report.title, sections.headline(report.judgement), sections.advice(report.advice), _parts(report)
     )
 
 
@@ -89,18 +81,37 @@ def notebook_summary(report: ReportInput) -> str:
     Its style stands below one class, so the notebook around it keeps its own; no script and no ids, so
     several of them live on one page (Jupyter, Colab, VS Code).
     """
-    parts = [
+    return summary(
+        report.title, sections.headline(report.judgement), sections.advice(report.advice), _parts(report)
+    )
+
+
+def whole_page(title: str, headline: Markup, advice: Markup | None, parts: Sequence[Part]) -> str:
+    """Return a report as a page."""
+    links = tag(
+        "nav", [tag("a", part.title, href=f"#{part.anchor}") for part in parts], aria_label="Sections"
+    )
+    return document(
+        title,
+        tag("header", tag("h1", title), headline, links),
+        advice,
+        [section(part.title, part.body, anchor=part.anchor, lead=part.lead) for part in parts],
+        tag("footer", "Written by kerasvision. This page is one file: keep it, send it, print it."),
+    )
+
+
+def summary(title: str, headline: Markup, advice: Markup | None, parts: Sequence[Part]) -> str:
+    """Return a report as a fragment for a notebook; the part with the curves is open."""
+    folded_parts = [
         folded(
             part.title,
             part.lead and tag("p", part.lead, class_="lead"),
             part.body,
             open_=part.anchor == "curves",
         )
-        for part in _parts(report)
+        for part in parts
     ]
-    return fragment(
-        tag("h1", report.title), sections.headline(report.judgement), sections.advice(report.advice), parts
-    )
+    return fragment(tag("h1", title), headline, advice, folded_parts)
 
 
 def _parts(report: ReportInput) -> list[Part]:

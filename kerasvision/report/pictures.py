@@ -34,10 +34,10 @@ def picture(image: np.ndarray, alt: str) -> Markup:
     )
 
 
-def data_uri(image: np.ndarray) -> str:
+def data_uri(image: np.ndarray, longest: int = LONGEST) -> str:
     """Return an image as a `data:` address: JPEG, or PNG when small or with an alpha channel."""
     shown = Image.fromarray(np.ascontiguousarray(image))
-    height, width = shrunk(image.shape[:2])
+    height, width = shrunk(image.shape[:2], longest)
     if (width, height) != shown.size:
         shown = shown.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
     lossless = shown.mode != "RGB" or max(shown.size) <= PIXELATED
@@ -47,9 +47,9 @@ def data_uri(image: np.ndarray) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
-def shrunk(size: tuple[int, int]) -> tuple[int, int]:
+def shrunk(size: tuple[int, int], longest: int = LONGEST) -> tuple[int, int]:
     """Return (height, width) made to fit the page, proportions kept."""
-    scale = min(1.0, LONGEST / max(size))
+    scale = min(1.0, longest / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 

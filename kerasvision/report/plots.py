@@ -71,6 +71,35 @@ def line_chart(
     )
 
 
+def share_curve(
+    title: str, values: Sequence[float], *, x_label: str, dot: tuple[float, float] | None = None
+) -> Markup:
+    """Draw a share over a share: `values` at 0 to 1 in equal steps.
+
+    Args:
+        title: what is shown, for screen readers.
+        values: from 0 to 1.
+        x_label: below the axis.
+        dot: (x, y) to mark.
+    """
+    frame = Frame((0, 1), (0, 1), 320, 220)
+    points = [frame.at(i / (len(values) - 1), value) for i, value in enumerate(values)]
+    ticks = [0, 0.25, 0.5, 0.75, 1.0]
+    marked = None
+    if dot is not None:
+        x, y = frame.at(*dot)
+        marked = tag("circle", cx=x, cy=y, r=4, class_="dot")
+    return svg(
+        title,
+        y_axis(frame, ticks, percent_label),
+        x_axis(frame, ticks, percent_label, x_label),
+        _piece(points, ""),
+        marked,
+        width=frame.width,
+        height=frame.height,
+    )
+
+
 def reliability_diagram(title: str, bins: Sequence[ReliabilityBin]) -> Markup:
     """Draw accuracy over confidence: bars on the diagonal are honest, the gap to it is marked."""
     frame = Frame((0, 1), (0, 1), WIDTH, 300)

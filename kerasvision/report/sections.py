@@ -76,7 +76,7 @@ def headline(judgement: Judgement) -> Markup:
     ]
     if judgement.top_5 is not None:
         rest.append(f"The right class is among the first five answers for {percent(judgement.top_5)}.")
-    scale = _range(judgement.accuracy, low, high)
+    scale = interval_bar("Accuracy", judgement.accuracy, low, high)
     words = tag("div", first, tag("p", " ".join(rest), class_="soft"), scale, class_="words")
     return tag("div", tag("div", percent(judgement.accuracy), class_="big"), words, class_="hero")
 
@@ -85,10 +85,11 @@ def _baseline(judgement: Judgement) -> float:
     return float(judgement.confusion.sum(1).max() / judgement.count)
 
 
-def _range(accuracy: float, low: float, high: float) -> Markup:
+def interval_bar(name: str, accuracy: float, low: float, high: float) -> Markup:
+    """Return a share and its interval on a line from 0 to 100 %."""
     span = tag("i", style=f"left:{100 * low:.2f}%;width:{100 * (high - low):.2f}%")
     bar = tag("div", span, tag("b", style=f"left:{100 * accuracy:.2f}%"), class_="range")
-    label = f"Accuracy {percent(accuracy)}, interval {percent(low)} to {percent(high)}"
+    label = f"{name} {percent(accuracy)}, interval {percent(low)} to {percent(high)}"
     ends = tag("div", tag("span", "0 %"), tag("span", "100 %"), class_="ends")
     return tag("div", bar, ends, role="img", aria_label=label, class_="scale")
 
@@ -110,9 +111,7 @@ def curves(history: Sequence[Mapping]) -> Markup | None:
     """Return loss and accuracy over all epochs, the phases marked."""
     if not history:
         return None
-    phases = [str(row.get("phase") or "") for row in history]
-    starts = [i for i in range(len(phases)) if i == 0 or phases[i] != phases[i - 1]]
-    marks = [(i + 1, phases[i]) for i in starts] if len(starts) > 1 else []
+    marks = phase_marks(history)
     charts = [
         _curve("Loss", history, "loss", marks, as_percent=False),
         _curve("Accuracy", history, "accuracy", marks, as_percent=True),
@@ -121,13 +120,20 @@ def curves(history: Sequence[Mapping]) -> Markup | None:
     return join([tag("div", charts, class_="grid"), tag("p", SOLVED_NOTE, class_="lead") if solved else None])
 
 
+def phase_marks(history: Sequence[Mapping]) -> list[tuple[int, str]]:
+    """Return (epoch, name) where each phase begins; nothing where there is one only."""
+    phases = [str(row.get("phase") or "") for row in history]
+    starts = [i for i in range(len(phases)) if i == 0 or phases[i] != phases[i - 1]]
+    return [(i + 1, phases[i]) for i in starts] if len(starts) > 1 else []
+
+
 def _is_solved(row: Mapping) -> bool:
     return row.get("strength") is not None
 
 
 def _curve(title: str, history: Sequence[Mapping], key: str, marks, *, as_percent: bool) -> Markup:
     lines = [[row.get(name) for row in history] for name in (key, f"val_{key}")]
-    best = _best(lines[1], max if as_percent else min)
+    best = best_step(lines[1], max if as_percent else min)
     chart = plots.line_chart(
         f"{title} over {plural(len(history), 'epoch')}, training and validation",
         lines,
@@ -136,11 +142,12 @@ def _curve(title: str, history: Sequence[Mapping], key: str, marks, *, as_percen
         as_percent=as_percent,
         best=best and (1, best),
     )
-    legend = _legend(["training", "validation (dot: its best)" if best else "validation"])
-    return tag("figure", tag("h3", title), legend, chart)
+    lines = legend(["training", "validation (dot: its best)" if best else "validation"])
+    return tag("figure", tag("h3", title), lines, chart)
 
 
-def _best(values: Sequence, choose) -> int | None:
+def best_step(values: Sequence, choose) -> int | None:
+    """Return the step, from 1, of the value that `max` or `min` chooses."""
     usable = {step: plots.finite(value) for step, value in enumerate(values, start=1)}
     usable = {step: value for step, value in usable.items() if value is not None}
     return choose(usable, key=usable.get) if usable else None
@@ -246,8 +253,10 @@ def _temperature(temperature: float, before: float, after: float) -> str:
     )
 
 
-def data(counts: Mapping[str, Mapping[str, int]], class_names: Sequence[str]) -> Markup | None:
-    """Return images per class and split, with bars."""
+def data(
+    counts: Mapping[str, Mapping[str, int]], class_names: Sequence[str], *, what: str = "Images"
+) -> Markup | None:
+    """Return images, or `what` is counted, per class and split, with bars."""
     splits = sorted(counts, key=lambda s: (SPLIT_ORDER.index(s) if s in SPLIT_ORDER else 9, s))
     if not splits:
         return None
@@ -258,15 +267,15 @@ def data(counts: Mapping[str, Mapping[str, int]], class_names: Sequence[str]) ->
         for name, row in sorted(numbers.items(), key=lambda pair: -sum(pair[1]))
     ]
     totals = ", ".join(f"{sum(counts[split].values()):,} {split}" for split in splits)
-    header = ("Class", *(split.capitalize() for split in splits), "Images")
+    header = ("Class", *(split.capitalize() for split in splits), what)
     whole = table(
         header,
         rows,
-        caption="Images of each class in each split",
+        caption=f"{what} of each class in each split",
         numeric=range(1, len(splits) + 1),
         scroll=len(rows) > 14,
     )
-    return join([tag("p", f"Images: {totals}."), _legend(splits, solid=True), whole])
+    return join([tag("p", f"{what}: {totals}."), legend(splits, solid=True), whole])
 
 
 def _stack(row: Sequence[int], most: int) -> Markup:
@@ -286,6 +295,7 @@ def skipped(lines: Sequence[str]) -> Markup | None:
     return join([tag("p", f"{plural(len(lines), 'file')}:"), box])
 
 
-def _legend(names: Sequence[str], *, solid: bool = False) -> Markup:
+def legend(names: Sequence[str], *, solid: bool = False) -> Markup:
+    """Return which line is which."""
     entries = [tag("span", tag("i", class_=f"s{i}" if i else None), name) for i, name in enumerate(names)]
     return tag("div", entries, class_="legend solid" if solid else "legend")

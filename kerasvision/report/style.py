@@ -109,6 +109,13 @@ CSS = """
 .kv svg .bar.gap{fill:rgb(var(--bad-rgb) / .38)}
 .kv svg .bar.quiet{fill:var(--line)}
 .kv svg image{image-rendering:pixelated}
+.kv svg.boxed{border-radius:6px;background:var(--card)}
+.kv svg.boxed image{image-rendering:auto}
+.kv .scenes{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,32rem),1fr));
+  gap:1.8rem 1.4rem}
+.kv .scenes .side{font-size:.82em;color:var(--soft)}
+.kv .small-charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,17rem),1fr));
+  gap:1.4rem 1.6rem}
 .kv table.confusion{border-collapse:separate;border-spacing:2px;font-size:.88em}
 .kv .confusion th,.kv .confusion td{border:0;padding:.3rem .45rem}
 .kv .confusion td{min-width:2.4rem;height:2.3rem;text-align:center;border-radius:4px;white-space:nowrap;

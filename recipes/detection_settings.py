@@ -1,0 +1,154 @@
+"""The arguments of `train_detector`: checked, and what follows from them and from the data."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from kerasvision.errors import DataError, KerasvisionError
+from kerasvision.recipes.settings import STRATEGIES, Strategy, describe_model
+
+HEAD_RATE = {"freeze": 1e-3, "finetune": 1e-3, "scratch": 2e-3}
+BACKBONE_FACTOR = 0.3
+MOST_FREEZE_EPOCHS = 5
+MOST_REPEATS = 4.0  # how much more often an image is seen for its rare classes than others
+SPECS = {"auto": "standard", None: "none"}
+
+
+def check_boxes(data) -> None:
+    """Refuse data that no detector can be trained on and judged by.
+
+    Raises:
+        DataError: not a `VisionData` with boxes, or no images or no boxes to train on or to validate with.
+    """
+    if not hasattr(data, "splits") or not hasattr(data, "iterate"):
+        raise DataError(
+            "`data` must be a `VisionData` with boxes, for example kv.data.pascal_voc(folder, "
+            f"image_size=320). Received: {type(data).__name__}."
+        )
+    if data.task != "detect":
+        raise DataError(
+            f"`data` must have boxes (task 'detect'). Received: task {data.task!r}. Read it with "
+            "kv.data.pascal_voc, coco, yolo or box_csv; for classes without boxes use train_classifier."
+        )
+    for split in ("train", "validation"):
+        if split not in data.splits or not len(data.splits[split].labels):
+            raise DataError(
+                f"`data` has no {split} images. It has: {', '.join(data.splits) or 'nothing'}. "
+                + (" ".join(data.notes) or "Load it with validation_fraction=0.2, for example.")
+            )
+        if not sum(data.counts[split].values()):
+            raise DataError(
+                f"`data` has no box in its {split} split ({len(data.splits[split])} images without any). "
+                "There is nothing to learn or to judge by; annotate some, or cut the splits otherwise."
+            )
+
+
+def check_choices(given: Mapping) -> None:
+    """Refuse an unknown strategy, augmentation, BatchNorm policy, or numbers outside of their range.
+
+    Raises:
+        KerasvisionError: naming the argument.
+    """
+    choose_strategy(given["strategy"], images=1, pretrained=True)
+    if given["batchnorm"] not in ("frozen", "train"):
+        raise KerasvisionError(f'`batchnorm` must be "frozen" or "train". Received: {given["batchnorm"]!r}.')
+    if not isinstance(given["class_balance"], bool):
+        raise KerasvisionError(
+            f"`class_balance` must be True or False. Received: {given['class_balance']!r}."
+        )
+    clip = given["clip_norm"]
+    if clip is not None and not (isinstance(clip, int | float) and 0 < clip < np.inf):
+        raise KerasvisionError(f"`clip_norm` must be a number above 0, or None. Received: {clip!r}.")
+    freeze, epochs = given["freeze_epochs"], given["epochs"]
+    if freeze is not None and (isinstance(freeze, bool) or not isinstance(freeze, int) or freeze < 0):
+        raise KerasvisionError(f"`freeze_epochs` must be a whole number from 0. Received: {freeze!r}.")
+    if freeze and epochs and freeze >= epochs and given["strategy"] != "freeze":
+        raise KerasvisionError(
+            f"`freeze_epochs` must be fewer than `epochs`, of which they are a part. Received: {freeze} of "
+            f"{epochs}. To train the heads only, use strategy='freeze'."
+        )
+    make_augmentation(given["augment"], given["augment_strength"], given["seed"])
+
+
+def make_augmentation(augment, strength: float, seed: int):
+    """Return the augmentation of training steps, or None.
+
+    Raises:
+        KerasvisionError: a name or a number that is not accepted.
+    """
+    from kerasvision.data import box_augmentation
+
+    try:
+        change = box_augmentation(SPECS.get(augment, augment), strength=strength, seed=seed)
+    except DataError as error:
+        message = str(error).replace("`spec`", "`augment`").replace("`strength`", "`augment_strength`")
+        raise KerasvisionError(message) from None
+    return change if change.names else None
+
+
+def choose_strategy(strategy: str, *, images: int, pretrained: bool) -> Strategy:
+    """Decide what is trained: `"auto"` finetunes what has trained weights, and else trains from scratch.
+
+    Raises:
+        KerasvisionError: an unknown strategy.
+    """
+    if strategy not in STRATEGIES:
+        raise KerasvisionError(
+            f"`strategy` must be one of {', '.join(map(repr, STRATEGIES))}. Received: {strategy!r}."
+        )
+    if strategy != "auto":
+        return Strategy(strategy, "asked for")
+    if not pretrained:
+        return Strategy("scratch", "the weights are random, so there is nothing worth freezing")
+    return Strategy(
+        "finetune", "the backbone has trained weights: the new heads learn first, then all learn together"
+    )
+
+
+def choose_epochs(given: Mapping, strategy: str, images: int) -> dict[str, int]:
+    """Return phase -> epochs, in order; small sets are seen more often.
+
+    Args:
+        given: `epochs` and `freeze_epochs` of the recipe.
+        strategy: what is trained.
+        images: number of training images.
+    """
+    usual = next(number for most, number in ((500, 60), (5_000, 40), (np.inf, 24)) if images < most)
+    epochs = given["epochs"] or (usual if strategy != "scratch" else int(usual * 1.5))
+    if strategy != "finetune":
+        return {strategy: epochs}
+    freeze = given["freeze_epochs"]
+    if freeze is None:
+        freeze = min(MOST_FREEZE_EPOCHS, max(1, epochs // 8)) if epochs > 1 else 0
+    return ({"freeze": freeze} if freeze else {}) | {"finetune": max(1, epochs - freeze)}
+
+
+def image_weights(samples, classes: int) -> np.ndarray:
+    """Return how often each training image should be seen so that rare classes are: (n,) float.
+
+    An image counts by the rarest class on it: the root of how many more images have the most frequent
+    class, up to four. Images without boxes count 1.
+
+    Args:
+        samples: the training split, with boxes.
+        classes: number of classes.
+
+    Source: repeat factors of Gupta et al., LVIS, 2019, section on sampling, relative to the most frequent
+    class instead of a stated share.
+    """
+    present = np.zeros((len(samples), classes), bool)
+    for row, one in zip(present, samples.boxes, strict=True):
+        row[one.labels[~one.crowd]] = True
+    images = present.sum(0)
+    repeats = np.sqrt(images.max() / np.maximum(images, 1))
+    return np.minimum(np.where(present, repeats, 1.0).max(1), MOST_REPEATS)
+
+
+def describe_detector(model, backbone) -> tuple[object, object]:
+    """Return what tells one `model` and `backbone` from another, for run.json."""
+    if isinstance(model, str):
+        return model, None if backbone is None else describe_model(backbone)
+    from kerasvision.training.engines import weights_digest
+
+    spec = model.spec.to_dict()
+    return {"detector": spec["name"], "weights": weights_digest(model.model)}, None
