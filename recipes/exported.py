@@ -79,7 +79,7 @@ def open_exported(file: str | os.PathLike) -> ExportedClassifier:
     if not labels:
         count = runner(np.zeros((1, *runner.image_size, 3), np.uint8)).shape[1]
         labels = tuple(f"class {i}" for i in range(count))
-        say(f"{file} does not name its classes. They are numbered.")
+        say(f"{file} does not name its classes. They are numbered. A labels.txt beside it could name them.")
     return ExportedClassifier(runner, tuple(labels), preprocessing)
 
 

@@ -10,6 +10,11 @@ from kerasvision.recipes import settings
 from kerasvision.recipes.job import Job, build_model
 from kerasvision.training import Checkpoints, Fitted, Group, Plan, Training, set_trainable
 
+NOT_BETTER = (
+    "Fine-tuning could not improve the frozen solution on the validation images, so that was kept. A lower "
+    "`learning_rate` or more epochs may help; a network that knew these classes before has little to gain."
+)
+
 
 def prepare(job: Job, model) -> tuple[Training, object]:
     """Return the training, not begun yet, and the model that it trains.
@@ -129,9 +134,8 @@ def finish(job: Job, training: Training, trained, model) -> Fitted:
         ),
     )
     if fitted.best_epoch == 0 and job.strategy.name == "finetune":
-        job.advise(
-            "Fine-tuning could not improve the frozen solution on the validation images, so that was kept."
-        )
+        job.advise(NOT_BETTER)
+        say(NOT_BETTER)
     if not fitted.stopped_early and fitted.best_epoch == plan.epochs and plan.epochs > 1:
         job.advise(
             f"The last epoch was the best one: more epochs than {plan.epochs} may give a better result."

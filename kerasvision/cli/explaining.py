@@ -125,6 +125,9 @@ def prune(
 ) -> None:
     """Remove the residual modules that a network can do without, and save the smaller network.
 
+    The chosen images decide, so they flatter it a little: judge it with others. `train classifier --model
+    OUT/model.keras --strategy finetune` goes on from it, `evaluate OUT/model.keras` judges it.
+
     For example:
 
     - `kerasvision explain prune runs/flowers photos/ smaller/ --max-drop 0.02`
@@ -132,7 +135,7 @@ def prune(
     from kerasvision.explain import prune_blocks
     from kerasvision.files import make_folder, write_json
     from kerasvision.recipes.opening import in_order
-    from kerasvision.recipes.run_folder import refuse_foreign, save_model
+    from kerasvision.recipes.run_folder import PREPROCESSING, refuse_foreign, save_model, write_labels
 
     opened = open_model(model, weights, preprocessing, class_names)
     found = in_order(opened, _read(opened, data, validation_fraction=validation_fraction, seed=seed))
@@ -140,6 +143,8 @@ def prune(
     refuse_foreign(out)
     pruned = prune_blocks(opened.model, found, max_drop=max_drop, split=split, batch_size=batch_size)
     save_model(out, pruned.model)
+    write_labels(out, found.class_names)
+    write_json(out / PREPROCESSING, found.preprocessing.to_dict())
     write_json(out / "pruning.json", pruned.to_dict())
     if form is Format.table:
         typer.echo(str(pruned))

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
+from kerasvision.cli import detecting
 from kerasvision.cli.output import Format, FormatOption, show, show_facts
 from kerasvision.cli.reading import read_data
 
 TFDS = "tfds:"  # a data set of tensorflow-datasets instead of a path
 
-app = typer.Typer(no_args_is_help=True, help="Train: a classifier of your images, or networks to compare.")
+app = typer.Typer(no_args_is_help=True, help="Train: a classifier, a detector, or networks to compare.")
 
 Data = partial(typer.Option, rich_help_panel="The data")
 Training = partial(typer.Option, rich_help_panel="The training")
@@ -20,7 +21,7 @@ Details = partial(typer.Option, rich_help_panel="Details of the training")
 
 @app.callback()
 def tasks() -> None:
-    """Train a classifier of your own images, or networks to compare."""
+    """Train a classifier or a detector on your own images, or networks to compare."""
 
 
 @app.command()
@@ -39,8 +40,12 @@ def classifier(
     resize: Annotated[str, Data(help="stretch, crop or pad.")] = "stretch",
     on_bad_file: Annotated[str, Data(help="raise, or skip: what is skipped is listed.")] = "raise",
     cache: Annotated[str, Data(help="Decoded pixels on disk: auto, off, or a folder.")] = "auto",
-    model: Annotated[str, Training(help="A name of `kerasvision models`.")] = "mobilenet_v2",
-    weights: Annotated[str, Training(help="imagenet, none, or a weights file.")] = "imagenet",
+    model: Annotated[
+        str, Training(help="A name of `kerasvision models`, or a .keras file, such as a pruned network.")
+    ] = "mobilenet_v2",
+    weights: Annotated[
+        str, Training(help="imagenet, none, or a weights file. A .keras file as --model has its own.")
+    ] = "imagenet",
     strategy: Annotated[str, Training(help="auto, freeze, finetune or scratch.")] = "auto",
     epochs: Annotated[int | None, Training(help="Passes over the training images.")] = None,
     batch_size: Annotated[int, Training(help="Images in a batch.")] = 32,
@@ -81,9 +86,12 @@ def classifier(
     - `kerasvision train classifier photos/ runs/flowers --model resnet50 --strategy finetune`
 
     - `kerasvision train classifier clean.csv runs/flowers --weights none --augment strong --epochs 60`
+
+    - `kerasvision train classifier photos/ runs/smaller --model smaller/model.keras --strategy finetune`
     """
     from kerasvision.recipes import train_classifier
 
+    network = _network(model)
     images = read_data(
         data,
         image_size=image_size,
@@ -98,8 +106,8 @@ def classifier(
     run = train_classifier(
         images,
         out,
-        model=model,
-        weights=_or_none(weights),
+        model=network,
+        weights=None if network is not model and weights == "imagenet" else _or_none(weights),
         strategy=strategy,
         epochs=epochs,
         learning_rate=learning_rate,
@@ -120,6 +128,9 @@ def classifier(
         rehearse_export=rehearse_export,
     )
     show_facts(summary(run), form)
+
+
+app.command("detector")(detecting.detector)
 
 
 @app.command()
@@ -215,12 +226,21 @@ def summary(run) -> dict:
     return {
         "run": str(run.folder),
         "accuracy": run.judgement.accuracy,
-        "accuracy_from": low,
-        "accuracy_to": high,
+        "accuracy_low": low,
+        "accuracy_high": high,
         "images": run.judgement.count,
         "split": run.metrics["split"],
         "report": str(run.folder / "report.html"),
     }
+
+
+def _network(model: str):
+    """Return the name of a network as it is, and the model of a .keras file."""
+    if Path(model).suffix != ".keras":
+        return model
+    from kerasvision.recipes.opening import open_classifier
+
+    return open_classifier(Path(model)).model
 
 
 def _read_or_fetch(data: str, on_bad_file: str, **settings):

@@ -1,6 +1,8 @@
 """Match the tensors of a torch file with the weights of a model, by the names of its layers."""
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -301,7 +303,17 @@ def _advice(fit: _Fit, shapes: Mapping[str, tuple]) -> str:
         {item.layer for item in fit.wanted if item.tensor not in shapes},
         {names.get(module, module) for module in modules},
     )
+    in_file, in_model = _depth(shapes), _depth([item.tensor for item in fit.wanted])
+    if not top and in_file != in_model:
+        return f"The file is of another depth: {in_file} modules a stage in it, {in_model} in the model."
     return top or (
         "Use the file of this network (same depth, same options, same number of classes). "
         f"{fit.family.advice}"
     )
+
+
+def _depth(tensors: Iterable[str]) -> str:
+    """Return how many modules each stage has, `"3, 4, 6, 3"`, by names such as `layer2.0.conv1.weight`."""
+    places = {found.groups() for name in tensors if (found := re.match(r"layer(\d+)\.(\d+)\.", name))}
+    stages = Counter(stage for stage, _ in places)
+    return ", ".join(str(stages[stage]) for stage in sorted(stages))

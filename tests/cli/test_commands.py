@@ -55,7 +55,7 @@ def test_train_prints_the_result_and_goes_on(command, photos, training, trained)
     code, out, err = command("train", "classifier", photos, trained, *training, "--format", "json")
     result = json.loads(out)
     assert code == 0 and not err
-    assert result["run"] == str(trained) and 0 <= result["accuracy_from"] <= result["accuracy"] <= 1
+    assert result["run"] == str(trained) and 0 <= result["accuracy_low"] <= result["accuracy"] <= 1
     assert (trained / "report.html").is_file() and result["report"] == str(trained / "report.html")
 
 

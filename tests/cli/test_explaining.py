@@ -45,6 +45,25 @@ def test_prune(command, photos, trained, tmp_path):
     assert json.loads((tmp_path / "small" / "pruning.json").read_text())["steps"] == steps
 
 
+def test_going_on_from_a_pruned_network(command, photos, trained, tmp_path):
+    small = tmp_path / "small"
+    assert command("explain", "prune", trained, photos, small, "--max-drop", "1")[0] == 0
+    assert (small / "labels.txt").read_text() == (trained / "labels.txt").read_text()
+    code, out, err = command("evaluate", small / "model.keras", photos, "--format", "json")
+    assert code == 0 and not err
+    assert [scores["name"] for scores in json.loads(out)["per_class"]] == ["blue", "green", "red"]
+    arguments = ["train", "classifier", photos, tmp_path / "run", "--model", small / "model.keras"]
+    options = ["--strategy", "finetune", "--image-size", "24", "--epochs", "1", "--cache", "off"]
+    code, out, _ = command(*arguments, *options, "--format", "json")
+    assert code == 0
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert facts["arguments"]["weights"] is None and facts["status"] == "finished"
+    assert (
+        facts["decided"]["parameters"]
+        < json.loads((trained / "run.json").read_text())["decided"]["parameters"]
+    )
+
+
 def test_prune_spoils_no_folder_of_another(command, photos, trained):
     before = (trained / "model.keras").read_bytes()
     code, out, err = command("explain", "prune", trained, photos, trained)
