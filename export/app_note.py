@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.export.placing import ExportedFile
 
-_RESIZE = {
+RESIZE = {
     "stretch": "stretched to that size, whatever its proportions",
     "crop": "scaled until it covers that size, then the middle is cut out",
     "pad": "scaled until it fits into that size, then centred on black",
 }
-_PILLOW = {
+PILLOW = {
     "stretch": "photo.resize((width, height), Image.BILINEAR)",
     "crop": "ImageOps.fit(photo, (width, height), Image.BILINEAR)",
     "pad": "ImageOps.pad(photo, (width, height), Image.BILINEAR)",
 }
-_FORMAT_NOTES = {
+FORMAT_NOTES = {
     "tflite": "LiteRT and MediaPipe Tasks, on phones and small devices",
     "saved_model": "TensorFlow and TensorFlow Serving",
     "onnx": "ONNX Runtime",
@@ -51,7 +51,7 @@ def _introduction(name: str, labels: Sequence[str], preprocessing: Preprocessing
 
 **Input**: one photo of {width} x {height} pixels (width x height), RGB, values from 0 to 255 as they are.
 Scaling is inside the model: do not divide by 255, do not subtract a mean.
-A photo of another size is {_RESIZE[preprocessing.resize]}, with bilinear interpolation *and antialiasing*.
+A photo of another size is {RESIZE[preprocessing.resize]}, with bilinear interpolation *and antialiasing*.
 It must be upright: apply the EXIF orientation before.
 
 **Output**: `probabilities`, one value from 0 to 1 for each of the {len(labels)} classes, in the order of
@@ -67,7 +67,7 @@ def _table(exported: Sequence[ExportedFile]) -> str:
             "" if proof.accuracy_file is None else f"{proof.accuracy_model:.1%} -> {proof.accuracy_file:.1%}"
         )
         rows.append(
-            f"| `{file.path.name}` | {_FORMAT_NOTES[file.format]} | {file.size / 1e6:.2f} MB "
+            f"| `{file.path.name}` | {FORMAT_NOTES[file.format]} | {file.size / 1e6:.2f} MB "
             f"| {proof.max_difference:.1e} | {proof.agreement:.1%} of {proof.count} | {accuracy} |"
         )
     head = [
@@ -110,7 +110,7 @@ run = Interpreter("{name}").get_signature_runner("serving_default")
 details = run.get_input_details()["image"]
 height, width = details["shape"][1:3]
 photo = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
-photo = {_PILLOW[resize]}
+photo = {PILLOW[resize]}
 print(run(image=np.asarray(photo, details["dtype"])[None])["probabilities"])
 ```
 """

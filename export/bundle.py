@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +94,7 @@ def export(
         ExportError: an argument does not fit, or a file that is not ours is in the way.
         CertificateError: at least one file failed; the others are there, and the message lists which failed.
     """
-    kinds = _checked(formats, quantize)
+    kinds = checked_kinds(formats, quantize)
     tolerances(None, tolerance)  # a wrong one is an error before anything is written
     source = as_source(
         model_or_run,
@@ -107,7 +107,30 @@ def export(
     )
     folder = Path(folder)
     jobs = _jobs(source, folder, formats, kinds, tolerance)
-    earlier = _refuse_changed(folder, jobs)
+
+    def note(done):
+        return app_note(source.model.name, source.labels, source.preprocessing, done)
+
+    return write_bundle(folder, jobs, source, note)
+
+
+def write_bundle(
+    folder: Path,
+    jobs: Mapping[Path, Callable[[Path], ExportedFile]],
+    source,
+    note: Callable[[Sequence[ExportedFile]], str],
+    others: Sequence[Path] = (),
+) -> Bundle:
+    """Write files, each by its job, and what lies beside them; see `export`.
+
+    Args:
+        folder: where to.
+        jobs: path -> what writes and certifies a file there, or at another path out of `others`.
+        source: its `labels` and `preprocessing` are written beside the files.
+        note: what README.md says of the files that passed.
+        others: further paths that a job may write to.
+    """
+    earlier = _refuse_changed(folder, [*jobs, *others])
     files.make_folder(folder)
     done, failed = [], {}
     for path, job in track(list(jobs.items()), "Exporting and certifying"):
@@ -115,13 +138,18 @@ def export(
             done.append(job(path))
         except KerasvisionError as error:
             failed[path] = error
-    bundle = _finish(folder, source, done, earlier)
+    bundle = _finish(folder, source, done, earlier, note(done))
     if failed:
         raise _failure(failed, bundle)
     return bundle
 
 
-def _checked(formats: Sequence[str], quantize) -> tuple:
+def checked_kinds(formats: Sequence[str], quantize) -> tuple:
+    """Return the kinds of TFLite files asked for.
+
+    Raises:
+        ExportError: a format or a kind is not known.
+    """
     kinds = (quantize,) if quantize is None or isinstance(quantize, str) else tuple(quantize)
     if isinstance(formats, str) or not formats or not set(formats) <= set(_FORMATS):
         raise ExportError(f"`formats` must be some of {_FORMATS}. Received: {formats!r}.")
@@ -133,7 +161,7 @@ def _checked(formats: Sequence[str], quantize) -> tuple:
 
 
 def _jobs(source: ExportSource, folder: Path, formats, kinds, tolerance) -> dict:
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", source.model.name) or "model"
+    name = file_name(source.model.name)
     jobs = {}
     if "saved_model" in formats:
         jobs[folder / "saved_model"] = lambda path: to_saved_model(source, path)
@@ -147,9 +175,14 @@ def _jobs(source: ExportSource, folder: Path, formats, kinds, tolerance) -> dict
     return jobs
 
 
-def _refuse_changed(folder: Path, jobs: Mapping) -> dict[str, str]:
+def file_name(name: str) -> str:
+    """Return the name of a model as part of a file's."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name) or "model"
+
+
+def _refuse_changed(folder: Path, paths: Sequence[Path]) -> dict[str, str]:
     """Refuse to write over what is not ours or was changed since; return the manifest of before."""
-    for path in jobs:
+    for path in paths:
         refuse_foreign(path)
     manifest = folder / MANIFEST
     earlier = files.read_json(manifest).get("files", {}) if manifest.is_file() else {}
@@ -163,9 +196,8 @@ def _refuse_changed(folder: Path, jobs: Mapping) -> dict[str, str]:
     return earlier
 
 
-def _finish(folder: Path, source: ExportSource, done: Sequence[ExportedFile], earlier: Mapping) -> Bundle:
+def _finish(folder: Path, source, done: Sequence[ExportedFile], earlier: Mapping, note: str) -> Bundle:
     """Write what lies beside the exported files, and the manifest."""
-    note = app_note(source.model.name, source.labels, source.preprocessing, done)
     for name, text in ((LABELS_FILE, "\n".join(source.labels) + "\n"), (NOTE, note)):
         with files.write_atomically(folder / name, "w") as stream:
             stream.write(text)

@@ -26,8 +26,44 @@ SUFFIX = ".certificate.json"
 _PACKAGES = ("kerasvision", "keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", "onnxruntime", "numpy")
 
 
+class Recorded:
+    """What certificates of all kinds of models have in common: how they are kept as JSON beside the file."""
+
+    def to_dict(self) -> dict:
+        """Return what the JSON file holds."""
+        return asdict(self) | {"failures": list(self.failures)}
+
+    @classmethod
+    def from_dict(cls, value: Mapping):
+        """Rebuild from `to_dict`.
+
+        Raises:
+            ExportError: it is not a certificate of this kind.
+        """
+        try:
+            return cls(**{**value, "failures": tuple(value["failures"])})
+        except (TypeError, KeyError) as error:
+            raise ExportError(f"This is not a certificate of kerasvision: {error}.") from None
+
+    @classmethod
+    def load(cls, file: str | os.PathLike):
+        """Read the certificate that lies beside an exported file."""
+        return cls.from_dict(files.read_json(certificate_path(file)))
+
+    def save(self, file: str | os.PathLike) -> Path:
+        """Write it beside the exported file and return its path."""
+        path = certificate_path(file)
+        files.write_json(path, self.to_dict())
+        return path
+
+    def heading(self) -> str:
+        """Return the file, its format, its size and the verdict in a few words."""
+        kind = self.format if self.quantize is None else f"{self.format} {self.quantize}"
+        return f"{self.file} ({kind}, {self.size / 1e6:.2f} MB): {'passed' if self.passed else 'FAILED'}"
+
+
 @dataclass(frozen=True)
-class Certificate:
+class Certificate(Recorded):
     """What a comparison of a file with its model found.
 
     Attributes:
@@ -69,37 +105,16 @@ class Certificate:
     created: str
     versions: Mapping[str, str]
 
-    def to_dict(self) -> dict:
-        """Return what the JSON file holds."""
-        return asdict(self) | {"failures": list(self.failures)}
-
-    @classmethod
-    def from_dict(cls, value: Mapping) -> "Certificate":
-        """Rebuild from `to_dict`.
-
-        Raises:
-            ExportError: it is not a certificate.
-        """
-        try:
-            return cls(**{**value, "failures": tuple(value["failures"])})
-        except (TypeError, KeyError) as error:
-            raise ExportError(f"This is not a certificate of kerasvision: {error}.") from None
-
-    @classmethod
-    def load(cls, file: str | os.PathLike) -> "Certificate":
-        """Read the certificate that lies beside an exported file."""
-        return cls.from_dict(files.read_json(certificate_path(file)))
-
-    def save(self, file: str | os.PathLike) -> Path:
-        """Write it beside the exported file and return its path."""
-        path = certificate_path(file)
-        files.write_json(path, self.to_dict())
-        return path
+    def summary(self) -> str:
+        """Return the figures of an error message."""
+        return (
+            f"{self.count} held-out images, largest difference {self.max_difference:.3g}, "
+            f"same answer {self.agreement:.1%}"
+        )
 
     def __str__(self) -> str:
-        kind = self.format if self.quantize is None else f"{self.format} {self.quantize}"
         parts = [
-            f"{self.file} ({kind}, {self.size / 1e6:.2f} MB): {'passed' if self.passed else 'FAILED'}",
+            self.heading(),
             f"{self.count} images",
             f"largest difference {self.max_difference:.2g}, mean {self.mean_difference:.2g}",
             f"same answer {self.agreement:.1%}",
@@ -146,21 +161,35 @@ def certify(
     found = np.asarray(runner(source.images), np.float32)
     figures, failures = compare(source.reference, found, source.targets, source.labels)
     failures = (*failures, *_failures(figures, limits, len(source.images)))
-    path = Path(file)
     return Certificate(
-        file=path.name,
-        format=format,
-        quantize=quantize,
-        passed=not failures,
-        count=len(source.images),
+        **facts(file, format, quantize, len(source.images), limits, failures),
         **figures,
-        tolerance=limits,
-        failures=failures,
-        sha256=files.sha256(path),
-        size=size_of(path),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=_versions(),
     )
+
+
+def facts(
+    file: str | os.PathLike,
+    format: str,
+    quantize: str | None,
+    count: int,
+    tolerance: Mapping,
+    failures: Sequence[str],
+) -> dict:
+    """Return what certificates of all kinds of models say of a file and of the comparison."""
+    path = Path(file)
+    return {
+        "file": path.name,
+        "format": format,
+        "quantize": quantize,
+        "passed": not failures,
+        "count": count,
+        "tolerance": dict(tolerance),
+        "failures": tuple(failures),
+        "sha256": files.sha256(path),
+        "size": size_of(path),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": _versions(),
+    }
 
 
 def compare(
@@ -214,7 +243,7 @@ def tolerances(quantize: str | None, stated: Mapping[str, float] | None) -> dict
     return {**TOLERANCES[quantize], **(stated or {})}
 
 
-def require_passed(certificate: Certificate, advice: str = "") -> Certificate:
+def require_passed(certificate: Recorded, advice: str = "") -> Recorded:
     """Return a certificate that passed.
 
     Raises:
@@ -224,13 +253,12 @@ def require_passed(certificate: Certificate, advice: str = "") -> Certificate:
         return certificate
     raise CertificateError(
         f"{certificate.file} does not answer like the model: {'; '.join(certificate.failures)} "
-        f"({certificate.count} held-out images, largest difference {certificate.max_difference:.3g}, "
-        f"same answer {certificate.agreement:.1%}). {advice or _advice(certificate)}",
+        f"({certificate.summary()}). {advice or _advice(certificate)}",
         certificate,
     )
 
 
-def with_failures(certificate: Certificate, failures: Sequence[str]) -> Certificate:
+def with_failures(certificate: Recorded, failures: Sequence[str]) -> Recorded:
     """Return a copy with more failures."""
     everything = (*certificate.failures, *failures)
     return replace(certificate, failures=everything, passed=not everything)
@@ -273,7 +301,7 @@ def _failures(figures: Mapping, limits: Mapping[str, float], count: int) -> tupl
     return tuple(failures)
 
 
-def _advice(certificate: Certificate) -> str:
+def _advice(certificate: Recorded) -> str:
     if certificate.quantize == "int8":
         return (
             'Calibrate on more and more typical training images, or use quantize="dynamic" or "float16"; '

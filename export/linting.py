@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kerasvision._tflite_file import Description, TensorInfo, describe, read_tflite
-from kerasvision.export.metadata import Metadata, read_metadata
+from kerasvision.export.metadata import DETECTION_NAMES, Metadata, read_metadata
 
 _FLOATS = ("float32", "float16")
 _VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
@@ -89,7 +89,10 @@ def quantize_of(found: Description) -> str | None:
     kind = max(("float32", "float16", "int8"), key=lambda name: found.constants[name])
     if kind != "int8":
         return None if kind == "float32" else kind
-    return "int8" if found.activations["int8"] > found.activations["float32"] else "dynamic"
+    # In a "dynamic" file no computed tensor is int8. The decoding of a detector is float in any case, and may
+    # have more tensors than a small network.
+    floats = 0 if is_detector(found) else found.activations["float32"]
+    return "int8" if found.activations["int8"] > floats else "dynamic"
 
 
 def _problems(found: Description, metadata: Metadata | None):
@@ -107,9 +110,34 @@ def _problems(found: Description, metadata: Metadata | None):
         yield f"has open sizes: {', '.join(found.open_shapes[:3])}"
     for image in found.inputs.values():
         yield from _input_problems(image, metadata)
+    if is_detector(found):
+        yield from _detector_problems(found, metadata)
+        return
     classes = next(iter(found.outputs.values())).shape[-1:]
     if metadata and metadata.labels and classes != (len(metadata.labels),):
         yield f"has {len(metadata.labels)} labels for {classes[0] if classes else 'no'} outputs"
+
+
+def is_detector(found: Description) -> bool:
+    """Tell whether a file gives boxes, classes, scores and count."""
+    return set(DETECTION_NAMES) <= set(found.outputs)
+
+
+def _detector_problems(found: Description, metadata: Metadata | None):
+    expected = tuple(DETECTION_NAMES[name] for name in found.outputs if name in DETECTION_NAMES)
+    if metadata and metadata.outputs != expected:
+        yield (
+            f"its metadata name the outputs {', '.join(metadata.outputs)}; for {', '.join(found.outputs)} "
+            f"MediaPipe's ObjectDetector needs {', '.join(expected)}"
+        )
+    ranks = {"boxes": 3, "classes": 2, "scores": 2, "count": 1}
+    for name, rank in ranks.items():
+        info = found.outputs[name]
+        if len(info.shape) != rank or info.dtype != "float32":
+            yield (
+                f"its output {name} is {_tensor_text(info)}; MediaPipe's ObjectDetector takes float32 with "
+                f"{rank} dimensions"
+            )
 
 
 def _input_problems(image: TensorInfo, metadata: Metadata | None):
@@ -131,6 +159,8 @@ def _remarks(found: Description, metadata: Metadata | None):
         yield "no labels in the metadata"
     if not found.signatures:
         yield "no signature: inputs and outputs are known by their position only"
+    if is_detector(found):
+        return  # decoding and NMS are float on purpose
     floats = sum(found.activations[kind] for kind in _FLOATS)
     if quantize_of(found) == "int8" and floats > len(found.inputs) + len(found.outputs):
         yield f"{floats} tensors stay float: these operations have no int8 form and run slower"

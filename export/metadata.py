@@ -24,10 +24,19 @@ from kerasvision.errors import ExportError
 
 ENTRY, IDENTIFIER = "TFLITE_METADATA", b"M001"
 LABELS_FILE, PREPROCESSING_FILE = "labels.txt", "preprocessing.json"
-# Version 1.0.0 of the schema has every field that is written here.
-MIN_PARSER_VERSION = "1.0.0"
-_DESCRIPTIONS, _AXIS_LABELS = 1, 2  # AssociatedFileType
-_FEATURE, _IMAGE = 1, 2  # ContentProperties
+# Versions of the schema that have every field that is written here; groups of tensors came with 1.2.0.
+MIN_PARSER_VERSION, MIN_PARSER_VERSION_DETECTOR = "1.0.0", "1.2.0"
+# The outputs of a detector, and the names by which MediaPipe's ObjectDetector knows them, in the order that
+# TFLite's own post-processing and most apps have.
+DETECTION_NAMES = {
+    "boxes": "location",
+    "classes": "category",
+    "scores": "score",
+    "count": "number of detections",
+}
+_DESCRIPTIONS, _AXIS_LABELS, _VALUE_LABELS = 1, 2, 3  # AssociatedFileType
+_FEATURE, _IMAGE, _BOXES = 1, 2, 3  # ContentProperties
+_BOUNDARIES, _RATIO = 1, 0  # BoundingBoxType, CoordinateType
 _NORMALIZATION = 1  # ProcessUnitOptions
 _RGB = 1  # ColorSpaceType
 
@@ -44,6 +53,7 @@ class Metadata:
         labels: names of the classes, in the order of the output.
         preprocessing: `Preprocessing.to_dict()`, or `None`.
         min_parser_version: version of the schema that a reader must know.
+        outputs: names of the outputs, in the order of the file.
     """
 
     name: str
@@ -53,6 +63,7 @@ class Metadata:
     labels: tuple[str, ...]
     preprocessing: Mapping | None
     min_parser_version: str
+    outputs: tuple[str, ...] = ()
 
 
 def add_classifier_metadata(
@@ -74,11 +85,32 @@ def add_classifier_metadata(
         labels: names of the classes, in the order of the output.
         preprocessing: `Preprocessing.to_dict()`, packed beside the labels.
     """
-    packed = {LABELS_FILE: "\n".join(labels) + "\n"}
-    if preprocessing is not None:
-        packed[PREPROCESSING_FILE] = json.dumps(dict(preprocessing))
-    content = _flatbuffer(_classifier(name, description, PREPROCESSING_FILE in packed), IDENTIFIER)
-    return with_metadata_buffer(data, ENTRY, content) + _archive(packed)
+    graph = {2: [_image()], 3: [_probabilities()]}
+    return _with_metadata(data, name, description, graph, MIN_PARSER_VERSION, labels, preprocessing)
+
+
+def add_detector_metadata(
+    data: bytes,
+    *,
+    name: str,
+    description: str,
+    labels: Sequence[str],
+    preprocessing: Mapping | None = None,
+) -> bytes:
+    """Return a detector's TFLite file with metadata and labels in it.
+
+    Args:
+        data: the file, with one input and the outputs boxes (ymin, xmin, ymax, xmax in [0, 1]), classes,
+            scores and count, in this order.
+        name: of the model.
+        description: of the model.
+        labels: names of the classes.
+        preprocessing: `Preprocessing.to_dict()`, packed beside the labels.
+    """
+    group = {0: "detection_result", 1: list(DETECTION_NAMES.values())[:3]}  # TensorGroup: name, tensor_names
+    graph = {2: [_image()], 3: _detections(), 8: [group]}
+    version = MIN_PARSER_VERSION_DETECTOR
+    return _with_metadata(data, name, description, graph, version, labels, preprocessing)
 
 
 def read_metadata(file: str | os.PathLike | bytes) -> Metadata | None:
@@ -100,9 +132,22 @@ def read_metadata(file: str | os.PathLike | bytes) -> Metadata | None:
         raise ExportError(f"The metadata of this TFLite file are damaged: {error}.") from None
 
 
-def _classifier(name: str, description: str, has_preprocessing: bool) -> dict:
+def _with_metadata(data, name, description, graph, version, labels, preprocessing) -> bytes:
+    """Write ModelMetadata; `graph` is its SubGraphMetadata."""
+    packed = {LABELS_FILE: "\n".join(labels) + "\n"}
+    # name, description, subgraph_metadata, associated_files, min_parser_version
+    model = {0: name, 1: description, 3: [graph], 7: version}
+    if preprocessing is not None:
+        packed[PREPROCESSING_FILE] = json.dumps(dict(preprocessing))
+        # AssociatedFile: name, description, type
+        model[6] = [{0: PREPROCESSING_FILE, 1: "How a photo becomes the input.", 2: _Byte(_DESCRIPTIONS)}]
+    content = _flatbuffer(model, IDENTIFIER)
+    return with_metadata_buffer(data, ENTRY, content) + _archive(packed)
+
+
+def _image() -> dict:
     normalization = {0: [0.0], 1: [1.0]}  # NormalizationOptions: mean, std
-    image = {
+    return {
         0: "image",  # TensorMetadata: name, description, content, process_units, stats
         1: "RGB photo, values from 0 to 255.",
         3: {
@@ -112,23 +157,43 @@ def _classifier(name: str, description: str, has_preprocessing: bool) -> dict:
         4: [{0: _Byte(_NORMALIZATION), 1: normalization}],  # ProcessUnit: options (kind, value)
         5: {0: [255.0], 1: [0.0]},  # Stats: max, min
     }
-    probabilities = {
+
+
+def _probabilities() -> dict:
+    return {
         0: "probabilities",  # TensorMetadata: name, description, content, stats, associated_files
         1: "Probability of each class.",
         3: {0: _Byte(_FEATURE), 1: {}},
         5: {0: [1.0], 1: [0.0]},
         6: [{0: LABELS_FILE, 1: "Names of the classes.", 2: _Byte(_AXIS_LABELS)}],
     }
-    # AssociatedFile: name, description, type
-    note = {0: PREPROCESSING_FILE, 1: "How a photo becomes the input.", 2: _Byte(_DESCRIPTIONS)}
-    # ModelMetadata: name, description, subgraph_metadata (input and output tensors), associated_files,
-    # min_parser_version
-    model = {0: name, 1: description, 3: [{2: [image], 3: [probabilities]}], 7: MIN_PARSER_VERSION}
-    return model | ({6: [note]} if has_preprocessing else {})
+
+
+def _detections() -> list[dict]:
+    # BoundingBoxProperties: index (where left, top, right and bottom are), type, coordinate_type
+    order = {0: np.array([1, 0, 3, 2], np.uint32), 1: _Byte(_BOUNDARIES), 2: _Byte(_RATIO)}
+    described = (
+        ("ymin, xmin, ymax, xmax in [0, 1].", _BOXES, order),
+        ("Class of each box.", _FEATURE, {}),
+        ("Score of each box.", _FEATURE, {}),
+        ("Number of boxes.", _FEATURE, {}),
+    )
+    outputs = []
+    for name, (text, kind, properties) in zip(DETECTION_NAMES.values(), described, strict=True):
+        # TensorMetadata: name, description, content (kind, properties, range of the values with that meaning)
+        outputs.append({0: name, 1: text, 3: {0: _Byte(kind), 1: properties}})
+    for output in outputs[:3]:
+        output[3][2] = {0: _Int(2), 1: _Int(2)}  # ValueRange: min, max
+    outputs[1][6] = [{0: LABELS_FILE, 1: "Names of the classes.", 2: _Byte(_VALUE_LABELS)}]
+    return outputs
 
 
 class _Byte(int):
     """A number that takes one byte in the flatbuffer."""
+
+
+class _Int(int):
+    """A number that takes four bytes in the flatbuffer."""
 
 
 def _flatbuffer(root: dict, identifier: bytes) -> bytes:
@@ -138,9 +203,11 @@ def _flatbuffer(root: dict, identifier: bytes) -> bytes:
 
 
 def _offset(builder: flatbuffers.Builder, value) -> int:
-    """Write a string, a vector (of floats or tables) or a table (slot -> value); return where it lies."""
+    """Write a string, a vector (of numbers, tables or strings) or a table; return where it lies."""
     if isinstance(value, str):
         return builder.CreateString(value)
+    if isinstance(value, np.ndarray):
+        return builder.CreateNumpyVector(value)
     if isinstance(value, list) and isinstance(value[0], float):
         return builder.CreateNumpyVector(np.asarray(value, np.float32))
     if isinstance(value, list):
@@ -149,11 +216,13 @@ def _offset(builder: flatbuffers.Builder, value) -> int:
         for offset in reversed(offsets):
             builder.PrependUOffsetTRelative(offset)
         return builder.EndVector()
-    fields = {slot: v if isinstance(v, _Byte) else _offset(builder, v) for slot, v in value.items()}
+    fields = {slot: v if isinstance(v, int) else _offset(builder, v) for slot, v in value.items()}
     builder.StartObject(max(fields, default=-1) + 1)
     for slot, field in fields.items():
         if isinstance(field, _Byte):
             builder.PrependInt8Slot(slot, field, 0)
+        elif isinstance(value[slot], _Int):
+            builder.PrependInt32Slot(slot, field, 0)
         else:
             builder.PrependUOffsetTRelativeSlot(slot, field, 0)
     return builder.EndObject()
@@ -178,10 +247,11 @@ def _unpack(data: bytes) -> dict[str, str]:
 def _read(content: bytes, packed: Mapping[str, str]) -> Metadata:
     model = Table(content, int.from_bytes(content[:4], "little"))
     graph = _children(model, 3)[0]
-    image, output = _children(graph, 2)[0], _children(graph, 3)[0]
+    image, outputs = _children(graph, 2)[0], _children(graph, 3)
     normalization = [_child(unit, 1) for unit in _children(image, 4) if _byte(unit, 0) == _NORMALIZATION]
     mean, std = [_floats(normalization[0], slot) for slot in (0, 1)] if normalization else ((), ())
-    labels = [_text(f, 0) for f in _children(output, 6) if _byte(f, 2) == _AXIS_LABELS]
+    kinds = (_AXIS_LABELS, _VALUE_LABELS)
+    labels = [_text(f, 0) for output in outputs for f in _children(output, 6) if _byte(f, 2) in kinds]
     settings = packed.get(PREPROCESSING_FILE)
     return Metadata(
         name=_text(model, 0),
@@ -191,6 +261,7 @@ def _read(content: bytes, packed: Mapping[str, str]) -> Metadata:
         labels=tuple(packed[labels[0]].splitlines()) if labels else (),
         preprocessing=None if settings is None else json.loads(settings),
         min_parser_version=_text(model, 7),
+        outputs=tuple(_text(output, 0) for output in outputs),
     )
 
 

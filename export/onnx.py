@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.errors import ExportError, require
 from kerasvision.export.placing import ExportedFile, write_certified
-from kerasvision.export.source import ExportSource, as_source
+from kerasvision.export.source import as_source
 
 # tf2onnx 1.17 refuses 20 and above; 17 is what onnxruntime has had since 1.12.
 OPSET = 17
@@ -51,8 +51,7 @@ def to_onnx(
     """
     if Path(file).suffix != ".onnx":
         raise ExportError(f"`file` must end in .onnx. Received: {file}.")
-    for package in ("tf2onnx", "onnxruntime"):
-        require(package, extra="onnx", purpose="to_onnx")
+    require_onnx("to_onnx")
     source = as_source(
         model_or_run,
         data=data,
@@ -61,22 +60,44 @@ def to_onnx(
         class_names=class_names,
         preprocessing=preprocessing,
     )
+
+    def serve(image):
+        return {"probabilities": source.model(image, training=False)}
+
     return write_certified(
-        source, file, lambda place: _write(source, place, batch), format="onnx", tolerance=tolerance
+        source,
+        file,
+        lambda place: write_onnx(serve, (batch, *source.input_shape), source, place),
+        format="onnx",
+        tolerance=tolerance,
     )
 
 
-def _write(source: ExportSource, place: Path, batch: int | None) -> None:
+def require_onnx(purpose: str) -> None:
+    """Refuse to start without the packages of the extra.
+
+    Raises:
+        MissingPackageError: tf2onnx or onnxruntime is not installed.
+    """
+    for package in ("tf2onnx", "onnxruntime"):
+        require(package, extra="onnx", purpose=purpose)
+
+
+def write_onnx(function: Callable, shape: Sequence[int | None], source, place: Path) -> None:
+    """Write a function of images as an ONNX file, without any check of its answers.
+
+    Args:
+        function: takes float32 images and returns name -> output.
+        shape: of the images; `None` leaves the batch open.
+        source: its `labels` and `preprocessing` are written into the file.
+        place: where to.
+    """
     import onnx
     import tensorflow as tf
     import tf2onnx
 
-    spec = tf.TensorSpec((batch, *source.input_shape), tf.float32, name="image")
-
-    @tf.function(input_signature=[spec], autograph=False)
-    def serve(image):
-        return {"probabilities": source.model(image, training=False)}
-
+    spec = tf.TensorSpec(shape, tf.float32, name="image")
+    serve = tf.function(function, input_signature=[spec], autograph=False)
     model, _ = tf2onnx.convert.from_function(serve, input_signature=[spec], opset=OPSET)
     onnx.helper.set_model_props(
         model,

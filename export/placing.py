@@ -11,14 +11,13 @@ from pathlib import Path
 from kerasvision import files
 from kerasvision.errors import ExportError
 from kerasvision.export.certificate import (
-    Certificate,
+    Recorded,
     certificate_path,
     certify,
     require_passed,
     with_failures,
 )
 from kerasvision.export.runners import open_file
-from kerasvision.export.source import ExportSource
 
 
 @dataclass(frozen=True)
@@ -37,14 +36,14 @@ class ExportedFile:
     format: str
     quantize: str | None
     size: int
-    certificate: Certificate
+    certificate: Recorded
 
     def __str__(self) -> str:
         return str(self.certificate)
 
 
 def write_certified(
-    source: ExportSource,
+    source,
     path: str | os.PathLike,
     write: Callable[[Path], None],
     *,
@@ -52,10 +51,11 @@ def write_certified(
     quantize: str | None = None,
     tolerance: Mapping[str, float] | None = None,
     check: Callable[[Path], Sequence[str]] = lambda place: (),
+    prove: Callable[..., Recorded] = certify,
 ) -> ExportedFile:
     """Write a file with `write(place)`, certify it, and put it at `path` if it passed.
 
-    `check(place)` returns further failures, in words.
+    `check(place)` returns further failures, in words; `prove` is the `certify` of the kind of model.
 
     Raises:
         ExportError: something that is not an export of ours lies at `path`.
@@ -66,7 +66,7 @@ def write_certified(
     files.make_folder(path.parent)
     with staging(path) as staged:
         write(staged)
-        certificate = certify(
+        certificate = prove(
             source, open_file(staged), file=staged, format=format, quantize=quantize, tolerance=tolerance
         )
         certificate = require_passed(with_failures(certificate, check(staged)))

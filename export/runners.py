@@ -1,4 +1,4 @@
-"""A file of any format as a function from images to probabilities, in that format's own runtime."""
+"""A file of any format as a function from images to answers, in that format's own runtime."""
 
 import json
 import os
@@ -11,17 +11,18 @@ import numpy as np
 from kerasvision import files
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.errors import ExportError, require
-from kerasvision.export.metadata import LABELS_FILE, PREPROCESSING_FILE, read_metadata
+from kerasvision.export.metadata import DETECTION_NAMES, LABELS_FILE, PREPROCESSING_FILE, read_metadata
 
 # TensorFlow's own name for files that a SavedModel carries along without using them.
 EXTRAS = "assets.extra"
+DETECTIONS = tuple(DETECTION_NAMES)
 KINDS = {".tflite": "tflite", ".onnx": "onnx", ".keras": "keras"}
 _BATCH = 32
 
 
 @dataclass(frozen=True)
 class Runner:
-    """An opened file that answers.
+    """An opened file that answers; for a detector's file, see `DetectionRunner`.
 
     Attributes:
         file: what was opened.
@@ -29,6 +30,7 @@ class Runner:
         image_size: (height, width) that it takes.
         labels: names of the classes, as far as the file knows them.
         preprocessing: how photos become its input, as far as the file knows it.
+        outputs: names of the outputs that make up the answer.
     """
 
     file: Path
@@ -36,7 +38,8 @@ class Runner:
     image_size: tuple[int, int]
     labels: tuple[str, ...]
     preprocessing: Preprocessing | None
-    _run: Callable[[np.ndarray], np.ndarray]
+    outputs: tuple[str, ...]
+    _run: Callable[[np.ndarray, tuple[str, ...]], dict[str, np.ndarray]]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return probabilities, (n, classes) float32, for uint8 images, (n, h, w, 3).
@@ -44,13 +47,16 @@ class Runner:
         Raises:
             ExportError: the images are not of the size that the file takes.
         """
+        return np.asarray(self._answers(images)[self.outputs[0]], np.float32)
+
+    def _answers(self, images: np.ndarray) -> dict[str, np.ndarray]:
         images = np.asarray(images)
         if images.ndim != 4 or images.shape[1:3] != self.image_size or images.dtype != np.uint8:
             raise ExportError(
                 f"{self.file} takes uint8 images of {self.image_size[0]} x {self.image_size[1]} pixels. "
                 f"Received: {images.dtype} {images.shape}."
             )
-        return np.asarray(self._run(images), np.float32)
+        return self._run(images, self.outputs)
 
 
 def format_of(file: str | os.PathLike) -> str:
@@ -81,6 +87,10 @@ def open_file(file: str | os.PathLike, *, threads: int | None = None) -> Runner:
         file: a `.tflite`, `.onnx` or `.keras` file, or the folder of a SavedModel.
         threads: CPU threads for TFLite and ONNX; all when `None`.
 
+    Returns:
+        A function of uint8 images: a `Runner`, which returns probabilities, or, where the file has the
+        outputs `boxes`, `classes`, `scores` and `count`, a `DetectionRunner`, which returns boxes.
+
     Raises:
         ExportError: it cannot be run.
         MissingPackageError: onnxruntime is needed and not installed.
@@ -92,11 +102,16 @@ def open_file(file: str | os.PathLike, *, threads: int | None = None) -> Runner:
         "onnx": _open_onnx,
         "keras": _open_keras,
     }
-    size, run = opener[kind](Path(file), threads)
+    size, names, run = opener[kind](Path(file), threads)
     if None in size or -1 in size:
         raise ExportError(f"{file} leaves its image size open: {tuple(size)}.")
     labels, preprocessing = _facts(Path(file), kind)
-    return Runner(Path(file), kind, tuple(map(int, size)), labels, preprocessing, run)
+    facts = Path(file), kind, tuple(map(int, size)), labels, preprocessing
+    if set(DETECTIONS) <= set(names):
+        from kerasvision.export.detection_runner import DetectionRunner
+
+        return DetectionRunner(*facts, DETECTIONS, run)
+    return Runner(*facts, ("probabilities" if "probabilities" in names else next(iter(names)),), run)
 
 
 def _facts(file: Path, kind: str) -> tuple[tuple[str, ...], Preprocessing | None]:
@@ -122,18 +137,23 @@ def model_runner(model) -> Callable[[np.ndarray], np.ndarray]:
     def answer(images):
         return model(tf.cast(images, tf.float32), training=False)
 
-    return lambda images: _in_batches(lambda batch: answer(tf.constant(batch)).numpy(), images)
+    run = lambda batch: {"probabilities": answer(tf.constant(batch)).numpy()}  # noqa: E731
+    return lambda images: _in_batches(run, images)["probabilities"]
 
 
-def _in_batches(run: Callable, images: np.ndarray) -> np.ndarray:
+def _in_batches(run: Callable, images: np.ndarray, most: int = _BATCH) -> dict[str, np.ndarray]:
     """Run images in batches of one size, so that a graph is traced once; the last batch is filled up."""
-    size = min(_BATCH, len(images))
+    size = max(1, min(most, len(images)))
     results = []
     for start in range(0, len(images), size):
         batch = images[start : start + size]
         filled = np.concatenate([batch, np.repeat(batch[-1:], size - len(batch), axis=0)])
-        results.append(np.asarray(run(filled), np.float32)[: len(batch)])
-    return np.concatenate(results)
+        results.append({name: np.asarray(values)[: len(batch)] for name, values in run(filled).items()})
+    return {name: np.concatenate([result[name] for result in results]) for name in results[0]}
+
+
+# Each opener returns the size of the images, the names of the outputs, and a function of images and of the
+# names that are wanted.
 
 
 def _open_tflite(file: Path, threads: int | None):
@@ -142,11 +162,10 @@ def _open_tflite(file: Path, threads: int | None):
     model = LiteRTModel(file, threads=threads, side_by_side=threads is None)
     if len(model.inputs) != 1:
         raise ExportError(f"{file} must have one input. It has: {list(model.inputs)}.")
-    name = "probabilities" if "probabilities" in model.outputs else next(iter(model.outputs))
     shape = next(iter(model.inputs.values())).shape
     if len(shape) != 4:
         raise ExportError(f"{file} must take images, (batch, h, w, 3). It takes: {shape}.")
-    return shape[1:3], lambda images: model(images)[name]
+    return shape[1:3], tuple(model.outputs), lambda images, names: model(images)
 
 
 def _open_saved_model(file: Path, threads: int | None):
@@ -159,29 +178,31 @@ def _open_saved_model(file: Path, threads: int | None):
     (input_name, spec), *more = serve.structured_input_signature[1].items()
     if more:
         raise ExportError(f"{file} must take one input.")
-    output = (
-        "probabilities"
-        if "probabilities" in serve.structured_outputs
-        else next(iter(serve.structured_outputs))
-    )
 
-    def run(images, _keep=loaded):  # a signature whose loaded object is gone loses its variables
-        return _in_batches(lambda x: serve(**{input_name: tf.cast(x, spec.dtype)})[output].numpy(), images)
+    def run(images, names, _keep=loaded):  # a signature whose loaded object is gone loses its variables
+        def answer(batch):
+            found = serve(**{input_name: tf.cast(batch, spec.dtype)})
+            return {name: found[name].numpy() for name in names}
 
-    return spec.shape[1:3], run
+        return _in_batches(answer, images)
+
+    return spec.shape[1:3], tuple(serve.structured_outputs), run
 
 
 def _open_onnx(file: Path, threads: int | None):
     session = _onnx_session(file, threads)
     (entry,) = session.get_inputs()
-    names = [output.name for output in session.get_outputs()]
-    name = "probabilities" if "probabilities" in names else names[0]
     element = np.uint8 if "uint8" in entry.type else np.float32
-    run = lambda x: session.run([name], {entry.name: x.astype(element)})[0]  # noqa: E731
-    size = 1 if entry.shape[0] == 1 else _BATCH
-    return entry.shape[1:3], lambda images: np.concatenate(
-        [run(images[i : i + size]) for i in range(0, len(images), size)]
-    )
+
+    def run(images, names):
+        def answer(batch):
+            return dict(
+                zip(names, session.run(list(names), {entry.name: batch.astype(element)}), strict=True)
+            )
+
+        return _in_batches(answer, images, 1 if entry.shape[0] == 1 else _BATCH)
+
+    return entry.shape[1:3], tuple(output.name for output in session.get_outputs()), run
 
 
 def _onnx_session(file: Path, threads: int | None):
@@ -195,4 +216,10 @@ def _open_keras(file: Path, threads: int | None):
     import keras
 
     model = keras.models.load_model(file, compile=False)
-    return model.input_shape[1:3], model_runner(model)
+    if len(model.outputs) != 1:
+        raise ExportError(
+            f"{file} has {len(model.outputs)} outputs. If it is a detector, these are not boxes yet: open "
+            "the run that it belongs to, or a file that was exported from it."
+        )
+    answer = model_runner(model)
+    return model.input_shape[1:3], ("probabilities",), lambda images, names: {names[0]: answer(images)}

@@ -18,7 +18,7 @@ from kerasvision.export.source import ExportSource, as_source
 # Of `preprocess` against `Preprocessing.read`, in levels of 255. Measured on 40 flower photos (stretch, crop,
 # pad; factors from 0.2 to 3): mean at most 0.19, largest 1. Without antialiasing: mean 1.6 and more.
 PIXEL_TOLERANCE = {"mean": 0.4, "largest": 2}
-_PHOTOS = 16
+PHOTOS = 16
 
 
 def to_saved_model(
@@ -95,12 +95,7 @@ def write_saved_model(source: ExportSource, folder: Path) -> None:
         }
 
     def preprocess(image_bytes):
-        spec = tf.TensorSpec(source.input_shape, tf.uint8)
-        return {
-            "images": tf.map_fn(
-                lambda b: _read(b, source.preprocessing), image_bytes, fn_output_signature=spec
-            )
-        }
+        return {"images": read_photos(image_bytes, source.preprocessing)[0]}
 
     images = tf.TensorSpec((None, *source.input_shape), tf.float32, name="images")
     image_bytes = tf.TensorSpec((None,), tf.string, name="image_bytes")
@@ -113,10 +108,15 @@ def write_saved_model(source: ExportSource, folder: Path) -> None:
     )
     archive.add_endpoint("preprocess", preprocess, input_signature=[image_bytes])
     archive.write_out(str(folder), verbose=False)
+    write_extras(folder, source.labels, source.preprocessing)
+
+
+def write_extras(folder: Path, labels: Sequence[str], preprocessing: Preprocessing) -> None:
+    """Put labels and preprocessing into the folder of a SavedModel."""
     extras = folder / EXTRAS
     extras.mkdir()
-    (extras / LABELS_FILE).write_text("\n".join(source.labels) + "\n", encoding="utf-8")
-    (extras / PREPROCESSING_FILE).write_text(json.dumps(source.preprocessing.to_dict()), encoding="utf-8")
+    (extras / LABELS_FILE).write_text("\n".join(labels) + "\n", encoding="utf-8")
+    (extras / PREPROCESSING_FILE).write_text(json.dumps(preprocessing.to_dict()), encoding="utf-8")
 
 
 def bytes_failures(
@@ -126,27 +126,51 @@ def bytes_failures(
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(folder))
-    photos = source.images[:_PHOTOS]
+    photos = source.images[:PHOTOS]
     limit = {**TOLERANCES[None], **(tolerance or {})}["max_difference"]
-    answers = loaded.serve_bytes(tf.constant([_png(photo) for photo in photos]))["probabilities"].numpy()
-    furthest = np.abs(answers - source.reference[:_PHOTOS]).max()
+    answers = loaded.serve_bytes(tf.constant([png(photo) for photo in photos]))["probabilities"].numpy()
+    furthest = np.abs(answers - source.reference[:PHOTOS]).max()
     failures = []
     if not furthest <= limit:
         failures.append(f"serve_bytes: a probability differs by {furthest:.3g}, allowed are {limit:g}")
-    encoded = [_png(_other_size(photo, index)) for index, photo in enumerate(photos)]
+    return [*failures, *pixel_failures(loaded, source.preprocessing, photos)]
+
+
+def pixel_failures(loaded, preprocessing: Preprocessing, photos: np.ndarray) -> list[str]:
+    """Return what is wrong with `preprocess` of an opened SavedModel, on photos in other sizes."""
+    import tensorflow as tf
+
+    encoded = in_other_sizes(photos)
     pixels = loaded.preprocess(tf.constant(encoded))["images"].numpy().astype(int)
-    levels = np.abs(pixels - np.stack([source.preprocessing.read(photo) for photo in encoded]))
-    if not (levels.mean() <= PIXEL_TOLERANCE["mean"] and levels.max() <= PIXEL_TOLERANCE["largest"]):
-        failures.append(
-            f"preprocess: pixels differ from Preprocessing.read by {levels.mean():.2f} levels in the mean "
-            f"and {levels.max()} at most, allowed are {PIXEL_TOLERANCE['mean']} and "
-            f"{PIXEL_TOLERANCE['largest']}"
-        )
-    return failures
+    levels = np.abs(pixels - np.stack([preprocessing.read(photo) for photo in encoded]))
+    if levels.mean() <= PIXEL_TOLERANCE["mean"] and levels.max() <= PIXEL_TOLERANCE["largest"]:
+        return []
+    return [
+        f"preprocess: pixels differ from Preprocessing.read by {levels.mean():.2f} levels in the mean "
+        f"and {levels.max()} at most, allowed are {PIXEL_TOLERANCE['mean']} and "
+        f"{PIXEL_TOLERANCE['largest']}"
+    ]
+
+
+def read_photos(image_bytes, preprocessing: Preprocessing):
+    """Decode and resize photos in TensorFlow as `Preprocessing.read` does.
+
+    Args:
+        image_bytes: (n,) strings, encoded JPEG, PNG, GIF or BMP.
+        preprocessing: the size, and how it is reached.
+
+    Returns:
+        (n, h, w, 3) uint8, and (n, 2, 2) float32: height and width of the whole photo in pixels of the
+        resized image, and its upper left corner (y, x) there.
+    """
+    import tensorflow as tf
+
+    spec = tf.TensorSpec((*preprocessing.image_size, 3), tf.uint8), tf.TensorSpec((2, 2), tf.float32)
+    return tf.map_fn(lambda b: _read(b, preprocessing), image_bytes, fn_output_signature=spec)
 
 
 def _read(image_bytes, preprocessing: Preprocessing):
-    """Decode and resize one photo in TensorFlow as `Preprocessing.read` does."""
+    """Return one photo as `read_photos` does."""
     import tensorflow as tf
 
     # decode_image would take the fast and coarse DCT for JPEG: up to 4 levels away from Pillow at one pixel.
@@ -160,18 +184,21 @@ def _read(image_bytes, preprocessing: Preprocessing):
     size, target = tf.cast(tf.shape(photo)[:2], tf.float32), tf.constant([height, width], tf.float32)
     photo = tf.cast(photo, tf.float32)
     if preprocessing.resize == "stretch":
+        extent, corner = target, tf.zeros(2)
         result = _scaled(photo, target / size, [0.0, 0.0], (height, width))
     elif preprocessing.resize == "crop":
         factor = tf.reduce_max(target / size)
-        result = _scaled(photo, tf.stack([factor, factor]), (target - size * factor) / 2, (height, width))
+        extent, corner = size * factor, (target - size * factor) / 2
+        result = _scaled(photo, tf.stack([factor, factor]), corner, (height, width))
     else:
         inner = tf.maximum(1.0, tf.round(size * tf.reduce_min(target / size)))
         whole = tf.cast(inner, tf.int32)
         top, left = tf.unstack(([height, width] - whole) // 2)
         small = _scaled(photo, inner / size, [0.0, 0.0], whole)
+        extent, corner = inner, tf.cast(tf.stack([top, left]), tf.float32)
         result = tf.image.pad_to_bounding_box(small, top, left, height, width)
     result = tf.cast(tf.clip_by_value(tf.round(result), 0.0, 255.0), tf.uint8)
-    return tf.ensure_shape(result, (height, width, 3))
+    return tf.ensure_shape(result, (height, width, 3)), tf.stack([extent, corner])
 
 
 def _scaled(photo, factors, shift, size):
@@ -188,7 +215,13 @@ def _scaled(photo, factors, shift, size):
     )[0]
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def in_other_sizes(photos: np.ndarray) -> list[bytes]:
+    """Return photos as PNG files of several sizes of other proportions."""
+    return [png(_other_size(photo, index)) for index, photo in enumerate(photos)]
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """Return a photo (h, w, 3) uint8 as a PNG file."""
     from PIL import Image
 
     stream = io.BytesIO()

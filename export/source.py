@@ -37,9 +37,9 @@ class ExportSource:
         object.__setattr__(self, "model", float32_form(self.model))
         height, width = self.preprocessing.image_size
         for name in ("calibration", "images"):
-            _check_images(name, getattr(self, name), (height, width, 3))
+            check_images(name, getattr(self, name), (height, width, 3))
         _check_model(self.model, (height, width, 3), len(self.labels))
-        _check_labels(self.labels)
+        check_labels(self.labels)
         if self.targets is not None:
             _check_targets(self.targets, len(self.images), len(self.labels))
 
@@ -164,7 +164,8 @@ def _is_model(value) -> bool:
     return isinstance(value, keras.Model)
 
 
-def _check_images(name: str, images: np.ndarray, shape: tuple[int, ...]) -> None:
+def check_images(name: str, images: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Refuse what is not uint8 pixels of a shape (h, w, 3); `images` must not be empty."""
     good = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.shape[1:] == shape
     if not good or (name == "images" and len(images) == 0):
         received = (
@@ -193,7 +194,8 @@ def _check_model(model, shape: tuple[int, ...], classes: int) -> None:
         )
 
 
-def _check_labels(labels: Sequence[str]) -> None:
+def check_labels(labels: Sequence[str]) -> None:
+    """Refuse labels that a file of one label a line cannot hold, or that are not different."""
     bad = [label for label in labels if not label or label != label.strip() or len(label.splitlines()) != 1]
     if bad or len(set(labels)) != len(labels):
         raise ExportError(

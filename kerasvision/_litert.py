@@ -173,11 +173,40 @@ def convert(
     return data
 
 
-def rehearse(model, *, input_shape: Sequence[int] | None = None) -> Counter:
+def convert_function(function: Callable, shapes: Mapping[str, Sequence[int]]) -> bytes:
+    """Convert a function without variables into a float32 TFLite file.
+
+    Args:
+        function: takes one dictionary of float32 tensors and returns another; the outputs of the file are in
+            the order of their names.
+        shapes: name -> shape of each tensor that it takes, all sizes stated.
+
+    Raises:
+        ExportError: an operation has no built-in counterpart (it is named).
+    """
+    import tensorflow as tf
+
+    specs = {name: tf.TensorSpec(shape, tf.float32, name=name) for name, shape in shapes.items()}
+    concrete = tf.function(lambda **inputs: dict(function(inputs)), autograph=False)
+    concrete = concrete.get_concrete_function(**specs)
+    data = _run_converter(concrete, None, None, "float32", "float32")
+    data = with_names(data, sorted(concrete.structured_outputs), [t.op.name for t in concrete.inputs])
+    _check_file(data, (), None, None)
+    return data
+
+
+def rehearse(
+    model, *, input_shape: Sequence[int] | None = None, after: Callable = lambda outputs: outputs
+) -> Counter:
     """Convert the graph of a Keras model with every weight replaced by one repeated number.
 
     The constants stay compact, so this tells in a second or two whether the real conversion will find a
     built-in operation for everything.
+
+    Args:
+        model: the model.
+        input_shape: (h, w, 3); needed for a model that leaves its size open.
+        after: what follows the model in the file: a function of its outputs.
 
     Returns:
         How often each operation occurs in the TFLite file.
@@ -192,7 +221,7 @@ def rehearse(model, *, input_shape: Sequence[int] | None = None) -> Counter:
         # `tf.constant(number, shape=…)` inside a graph is stored as one number.
         weights = [(v, tf.constant(0.5, v.dtype, v.shape)) for v in model.variables if "float" in v.dtype]
         with keras.StatelessScope(state_mapping=weights):
-            return model(image, training=False)
+            return after(model(image, training=False))
 
     concrete, _ = _trace(compact, (1, *_input_shape(model, input_shape)), "float32", None)
     return describe(_run_converter(concrete, None, None, "float32", "float32")).operations
@@ -364,8 +393,10 @@ def _check_file(data: bytes, variables, input_type: str, quantize) -> None:
         raise ExportError(
             f"The converted file holds {held:,} weights of {expected:,}: the conversion lost them."
         )
+    if quantize != "int8" or input_type != "uint8":
+        return
     image = found.inputs[INPUT_NAME]
-    if quantize == "int8" and input_type == "uint8" and (image.scale, image.zero_point) != (1.0, 0):
+    if (image.scale, image.zero_point) != (1.0, 0):
         raise ExportError(
             f"The uint8 input has scale {image.scale} and zero point {image.zero_point} instead of 1 and 0. "
             "A phone feeds raw bytes, so its answers would be wrong."

@@ -107,12 +107,13 @@ def describe(data: bytes, name: str = "this file") -> Description:
     return Description(*table, operations, custom, keys, tuple(opened), constant, computed)
 
 
-def with_names(data: bytes, names: Sequence[str]) -> bytes:
-    """Return a converted file with names for its input and outputs and a signature.
+def with_names(data: bytes, names: Sequence[str], inputs: Sequence[str] = (INPUT_NAME,)) -> bytes:
+    """Return a converted file with names for its inputs and outputs and a signature.
 
     Args:
-        data: a file with one input.
+        data: the file.
         names: a name for each output, in the file's order.
+        inputs: likewise for each input.
 
     Raises:
         ExportError: the file has another number of inputs or outputs.
@@ -121,14 +122,14 @@ def with_names(data: bytes, names: Sequence[str]) -> bytes:
 
     content = schema.ModelT.InitFromPackedBuf(data, 0)
     graph = content.subgraphs[0]
-    if len(graph.inputs) != 1 or len(graph.outputs) != len(names):
+    if len(graph.inputs) != len(inputs) or len(graph.outputs) != len(names):
         raise ExportError(
-            f"The converter made {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; "
-            f"expected 1 input and the outputs {list(names)}. Does an output not depend on the image?"
+            f"The converter made {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; expected "
+            f"{len(inputs)} and the outputs {list(names)}. Does an output not depend on the image?"
         )
     signature = schema.SignatureDefT([], [], SIGNATURE, 0)
     for tensor, name, entries in (
-        (graph.inputs[0], INPUT_NAME, signature.inputs),
+        *((t, n, signature.inputs) for t, n in zip(graph.inputs, inputs, strict=True)),
         *((t, n, signature.outputs) for t, n in zip(graph.outputs, names, strict=True)),
     ):
         graph.tensors[tensor].name = name

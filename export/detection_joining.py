@@ -1,0 +1,88 @@
+"""Join two TFLite files into one: the network, quantised or not, and what reads its outputs, in float.
+
+The decoding of boxes must not be quantised with the network: one step of 8 bits is a whole pixel and more
+there, and scores of which NMS needs the order become equal. The converter knows no border within one graph,
+so both parts are converted by themselves, and the file of the second is appended to that of the first:
+tensors, constants and operations are renumbered, and the inputs of the second become the outputs of the
+first that have the same name.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from kerasvision._tflite_file import INPUT_NAME, pack, with_names
+from kerasvision.errors import ExportError
+
+
+def join(first: bytes, second: bytes, outputs: Sequence[str]) -> bytes:
+    """Return one file that runs `first`, then `second` on its outputs.
+
+    Args:
+        first: file with one input, `image`.
+        second: file whose inputs have the names of outputs of `first`, and their shapes and types.
+        outputs: names of the outputs of `second`, in the order that the joined file is to have.
+
+    Raises:
+        ExportError: the files do not fit together.
+    """
+    model, added = (schema.ModelT.InitFromPackedBuf(data, 0) for data in (first, second))
+    if len(model.subgraphs) != 1 or len(added.subgraphs) != 1:
+        raise ExportError("Only files without branches and loops can be joined.")
+    graph, more = model.subgraphs[0], added.subgraphs[0]
+    places = _places(model, added)
+    for place, tensor in enumerate(more.tensors):
+        if places[place] >= len(graph.tensors):
+            tensor.buffer = _moved_buffer(model, added, tensor.buffer)
+            graph.tensors.append(tensor)
+    codes = len(model.operatorCodes)
+    model.operatorCodes += added.operatorCodes
+    for operator in more.operators:
+        operator.opcodeIndex += codes
+        for side in ("inputs", "outputs", "intermediates"):
+            setattr(operator, side, _renumbered(getattr(operator, side), places))
+        graph.operators.append(operator)
+    by_name = _outputs(added)
+    if set(outputs) != set(by_name):
+        raise ExportError(f"`outputs` must be {sorted(by_name)} in any order. Received: {list(outputs)}.")
+    graph.outputs = np.asarray([places[by_name[name]] for name in outputs], np.int32)
+    return with_names(pack(model, len(first) + len(second)), outputs, [INPUT_NAME])
+
+
+def _places(model, added) -> np.ndarray:
+    """Return the number that each tensor of `added` has in the joined graph."""
+    graph, more, given = model.subgraphs[0], added.subgraphs[0], _outputs(model)
+    places, free = np.full(len(more.tensors), -1, np.int64), len(graph.tensors)
+    for entry in added.signatureDefs[0].inputs:
+        name, wanted = entry.name.decode(), more.tensors[entry.tensorIndex]
+        tensor = graph.tensors[given[name]] if name in given else None
+        if tensor is None or tensor.type != wanted.type or list(tensor.shape) != list(wanted.shape):
+            raise ExportError(
+                f"The first file must give {name} as {list(wanted.shape)} of type {wanted.type}. It gives: "
+                f"{'nothing of that name' if tensor is None else f'{list(tensor.shape)}, {tensor.type}'}."
+            )
+        places[entry.tensorIndex] = given[name]
+    unknown = places < 0
+    places[unknown] = free + np.arange(unknown.sum())
+    return places
+
+
+def _outputs(model) -> dict[str, int]:
+    return {entry.name.decode(): entry.tensorIndex for entry in model.signatureDefs[0].outputs}
+
+
+def _moved_buffer(model, added, index: int) -> int:
+    """Append a buffer of `added` to `model`; 0 stands for none in both."""
+    if index == 0:
+        return 0
+    model.buffers.append(added.buffers[index])
+    return len(model.buffers) - 1
+
+
+def _renumbered(indices, places: np.ndarray):
+    """Return tensor numbers in the joined graph; -1 is an input that an operation does without."""
+    if indices is None or not len(indices):
+        return indices
+    indices = np.asarray(indices, np.int64)
+    return np.where(indices < 0, -1, places[indices]).astype(np.int32)
