@@ -6,7 +6,9 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     names={
         "DegradationStudy": "degradation_study",
+        "DetectorRun": "detection_run",
         "ExportedClassifier": "exported",
+        "FoundBoxes": "found_boxes",
         "LesionStudy": "lesion_results",
         "Prediction": "predicting",
         "Run": "run",
@@ -15,5 +17,6 @@ __getattr__, __dir__, __all__ = attach(
         "lesion_study": "lesions",
         "open_exported": "exported",
         "train_classifier": "transfer_learning",
+        "train_detector": "detection",
     },
 )

@@ -154,9 +154,9 @@ def _make_job(out: Path, record: dict, data, given: dict) -> Job:
 def _rehearse_export(job: Job, detector) -> None:
     if job.record["decided"].get("rehearsed"):
         return
-    from kerasvision.export import rehearse
+    from kerasvision.export import rehearse_detector
 
-    rehearse(detector.model)
+    rehearse_detector(detector)
     job.decide(rehearsed=True)
 
 
@@ -191,6 +191,7 @@ def _checked(given: dict) -> dict:
     """Check the arguments and return those that make the run what it is, as they go into run.json."""
     from kerasvision.detection import Detector, DetectorSpec
     from kerasvision.detection.building import check_spec
+    from kerasvision.models import entry
 
     data, model = given["data"], given["model"]
     detection_settings.check_boxes(data)
@@ -202,6 +203,8 @@ def _checked(given: dict) -> dict:
         check_detector(model, data)
     elif isinstance(model, str):
         check_spec(DetectorSpec(model, len(data.class_names), tuple(data.image_size)))
+        if isinstance(given["backbone"], str):
+            entry(given["backbone"])
         if given["backbone"] is not None and not isinstance(given["backbone"], str):
             _check_own_backbone(given)
     else:

@@ -4,8 +4,9 @@ import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
+from zipfile import BadZipFile
 
-from kerasvision.errors import DataError, RunError
+from kerasvision.errors import CertificateError, DataError, RunError
 from kerasvision.files import make_folder
 from kerasvision.recipes import detection_judging as judging
 from kerasvision.recipes import run_folder
@@ -45,7 +46,7 @@ class DetectorRun(FinishedRun):
         path = self.folder / run_folder.MODEL
         try:
             built.model.load_weights(path)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise RunError(f"{path} cannot be read: {reason}") from None
         return built
@@ -162,7 +163,7 @@ class DetectorRun(FinishedRun):
         from dataclasses import replace
 
         if isinstance(data, str | os.PathLike):
-            from kerasvision.data.box_formats import read_boxes
+            from kerasvision.data import read_boxes
 
             settings = self.preprocessing.to_dict()
             data = read_boxes(data, validation_fraction=0.0, cache=False, **settings)
@@ -180,6 +181,62 @@ class DetectorRun(FinishedRun):
         )
         found = judging.find_on(self._function(OVERLAP, JUDGED_FROM, True), renamed, split)
         return judging.judge_splits(renamed, {split: found})[split]
+
+    def export_source(self, data=None):
+        """Return what an export starts from: the detector, labels, preprocessing, and images to prove it on.
+
+        Args:
+            data: a `VisionData` to take the images and boxes from, instead of those that stay with the run.
+        """
+        from kerasvision.export import DetectionSource
+        from kerasvision.recipes.detection_samples import choose_detection_samples
+
+        samples = self.samples if data is None else choose_detection_samples(data, seed=self.record["seed"])
+        return DetectionSource(
+            detector=self.detector,
+            labels=self.labels,
+            preprocessing=self.preprocessing,
+            calibration=samples.calibration,
+            images=samples.images,
+            truth=samples.truth,
+        )
+
+    def export(
+        self,
+        folder: str | os.PathLike,
+        formats=("saved_model", "tflite"),
+        quantize: str | None = None,
+        data=None,
+        **options,
+    ):
+        """Write files for other programs and phones, each proved to find what the detector finds.
+
+        Args:
+            folder: where to; created.
+            formats: of `"saved_model"`, `"tflite"`, `"onnx"`.
+            quantize: for TFLite: None (float32), `"float16"`, `"dynamic"`, `"int8"`, several of these, or
+                `"auto"`: the smallest that passes.
+            data: a `VisionData` to calibrate and certify with; by default the images that stay with the run.
+            **options: of `kerasvision.export.export_detector`.
+
+        Returns:
+            The `kerasvision.export.Bundle`; its certificates are in the report from now on.
+
+        Raises:
+            CertificateError: a file does not find what the detector finds; it is not left there. The report
+                shows its certificate beside those of the files that passed.
+        """
+        from kerasvision.export import export_detector
+
+        source = self.export_source(data)
+        try:
+            bundle = export_detector(source, folder, formats=formats, quantize=quantize, **options)
+        except CertificateError as error:
+            passed = error.bundle.files if error.bundle else ()
+            self._keep([file.certificate for file in passed] + [error.certificate])
+            raise
+        self._keep([file.certificate for file in bundle.files])
+        return bundle
 
     def _find(self, sources, names, threshold, overlap, per_class, on_bad_file) -> list[FoundBoxes]:
         thresholds = thresholds_of(self.judgement, threshold)

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from kerasvision.cli import detecting
 from kerasvision.cli.output import Format, FormatOption, show, show_facts
 from kerasvision.cli.reading import read_data
+from kerasvision.errors import KerasvisionError
 
 OnBadFile = Annotated[
     str, typer.Option(help="raise, or skip: images that cannot be read are listed and left out.")
@@ -15,14 +17,19 @@ OnBadFile = Annotated[
 
 Opened = Annotated[
     Path,
-    typer.Argument(metavar="RUN", help="A run folder, or an exported file: .tflite, .onnx, SavedModel."),
+    typer.Argument(metavar="RUN", help="A run folder, or a file: .tflite, .onnx, .keras, SavedModel."),
 ]
 
 
 def evaluate(
     run: Opened,
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder with a folder of images for each class, or a CSV.")
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="Folder with a folder of images for each class, or a CSV; for a detector, images with boxes "
+            "as for `train detector`.",
+        ),
     ],
     split: Annotated[
         str | None, typer.Option(help="By default test, else validation, else all images.")
@@ -30,7 +37,7 @@ def evaluate(
     on_bad_file: OnBadFile = "raise",
     form: FormatOption = Format.table,
 ) -> None:
-    """Judge a run or an exported file on new images: accuracy with its 95 % interval, and each class.
+    """Judge a run or an exported file on new images: accuracy or AP50 with its interval, and each class.
 
     For example:
 
@@ -42,9 +49,13 @@ def evaluate(
     """
     opened = _opened(run)
     settings = opened.preprocessing.to_dict()
-    found = read_data(data, validation_fraction=0.0, cache=False, on_bad_file=on_bad_file, **settings)
+    read = _read_boxes if _finds_boxes(opened) else read_data
+    found = read(data, validation_fraction=0.0, cache=False, on_bad_file=on_bad_file, **settings)
     split = split or next(s for s in ("test", "validation", "train") if s in found.splits)
     judgement = opened.evaluate(found, split)
+    if _finds_boxes(opened):
+        detecting.show_judgement(judgement, split, len(found.splits) > 1, form)
+        return
     if form is Format.json:
         show_facts({"split": split} | judgement.to_dict(), form)
         return
@@ -80,7 +91,17 @@ def predict(
         list[str],
         typer.Argument(metavar="IMAGES", help="Images, folders, or patterns such as 'new/*.jpg'."),
     ],
-    top: Annotated[int, typer.Option(min=1, help="How many answers for each image.")] = 1,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="How many answers for each image; 1 if not given. Classifiers.")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Least score of a box; best F1 if not given. Detectors."),
+    ] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write the images with their boxes here. Detectors."),
+    ] = None,
     on_bad_file: OnBadFile = "raise",
     form: FormatOption = Format.table,
 ) -> None:
@@ -93,10 +114,35 @@ def predict(
     - `kerasvision predict runs/flowers new.jpg`
 
     - `kerasvision predict phone/model.tflite holiday/ --top 3 --format csv`
+
+    - `kerasvision predict runs/cells smears/ --draw found/`
     """
-    predictions = _opened(run).predict(images, top=top, on_bad_file=on_bad_file)
+    opened = _opened(run)
+    if _finds_boxes(opened):
+        _refuse("--top", top, f"{run} finds boxes. `--threshold` says which")
+        detecting.predict_boxes(opened, images, threshold, draw, on_bad_file, form)
+        return
+    _refuse("--threshold", threshold, f"{run} is a classifier, which finds no boxes")
+    _refuse("--draw", draw, f"{run} is a classifier, which finds no boxes")
+    top = top or 1
+    predictions = opened.predict(images, top=top, on_bad_file=on_bad_file)
     columns = ("image", *(("rank",) if top > 1 else ()), "label", "probability")
     show([row for prediction in predictions for row in _rows(prediction, top)], form, columns)
+
+
+def _finds_boxes(opened) -> bool:
+    return hasattr(opened, "draw")
+
+
+def _refuse(option: str, value, why: str) -> None:
+    if value is not None:
+        raise KerasvisionError(f"`{option}` does not go with this run: {why}.")
+
+
+def _read_boxes(data: Path, **settings):
+    from kerasvision.data import read_boxes
+
+    return read_boxes(data, **settings)
 
 
 def _opened(path: Path):

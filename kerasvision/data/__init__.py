@@ -29,6 +29,7 @@ __getattr__, __dir__, __all__ = attach(
         "open_image": "decoding",
         "pascal_voc": "voc",
         "random_scene": "scenes",
+        "read_boxes": "box_formats",
         "shapes": "synthetic",
         "stratified_split": "splits",
         "write_box_csv": "box_tables",

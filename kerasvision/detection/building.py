@@ -1,5 +1,6 @@
 """Build detectors by name, and again from their spec."""
 
+import copy
 import difflib
 import os
 from collections.abc import Callable, Mapping
@@ -126,7 +127,8 @@ def build(spec: DetectorSpec, weights: str | os.PathLike | None = None) -> Detec
     """
     own = None
     if isinstance(spec.backbone, Mapping):
-        own = keras.saving.deserialize_keras_object(dict(spec.backbone["config"]))
+        # A copy: Keras empties what it is given.
+        own = keras.saving.deserialize_keras_object(copy.deepcopy(dict(spec.backbone["config"])))
     return _build(spec, weights, own)
 
 

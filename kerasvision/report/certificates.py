@@ -27,9 +27,15 @@ HEADER = (
     "File",
     "Images",
 )
+BOX_HEADER = (*HEADER[:4], "Boxes found too", "Equal", "AP50, Keras", "AP50, file", "Images")
 EXPLAINED = (
     "Largest difference: of any probability, file against model. Same answer: share of the images on which "
     "both say the same class. Keras and File: the accuracy of the model and of the file."
+)
+
+BOX_EXPLAINED = (
+    "Boxes found too: share of the boxes of the model that the file has too (same class, overlap of a half). "
+    "Equal: to 1e-3 in scores and places; quantised files never are, and need not be."
 )
 
 
@@ -50,14 +56,20 @@ def exports(certificates: Sequence[Mapping]) -> Markup | None:
     )
 
 
-def _row(certificate: Mapping) -> tuple:
+def _start(certificate: Mapping) -> tuple:
+    """Return what every row begins with: file, format, verdict and size."""
     quantize = certificate.get("quantize")
-    passed = certificate["passed"]
     return (
         PurePath(str(certificate["file"])).name,
         f"{certificate['format']}, {quantize}" if quantize else str(certificate["format"]),
-        badge("passed", "good") if passed else badge("FAILED", "error"),
+        badge("passed", "good") if certificate["passed"] else badge("FAILED", "error"),
         file_size(certificate["size"]) if certificate.get("size") else None,
+    )
+
+
+def _row(certificate: Mapping) -> tuple:
+    return (
+        *_start(certificate),
         f"{certificate['max_difference']:.2g}",
         percent(certificate["agreement"]),
         percent(certificate.get("accuracy_model")),
@@ -84,3 +96,28 @@ def _changed(certificate: Mapping, most: int = 10) -> Markup | None:
     title = f"{PurePath(str(certificate['file'])).name}: {plural(len(moved), 'class', 'classes')} changed"
     header = ("Class", "Accuracy, Keras", "Accuracy, file", "Images")
     return folded(title, table(header, rows, caption=title, numeric=(1, 2, 3)))
+
+
+def box_exports(certificates: Sequence[Mapping]) -> Markup | None:
+    """Return one row a certificate of a detector's file and, below, why any of them failed.
+
+    Args:
+        certificates: `DetectionCertificate.to_dict()` of every exported file.
+    """
+    if not certificates:
+        return None
+    rows = [_box_row(certificate) for certificate in certificates]
+    failed = [_failure(certificate) for certificate in certificates if not certificate["passed"]]
+    note = tag("p", BOX_EXPLAINED, class_="soft")
+    return join([table(BOX_HEADER, rows, caption="Export certificates", numeric=range(3, 9)), note, failed])
+
+
+def _box_row(certificate: Mapping) -> tuple:
+    return (
+        *_start(certificate),
+        percent(certificate["recall"]),
+        percent(certificate["same"]),
+        percent(certificate.get("ap50_model")),
+        percent(certificate.get("ap50_file")),
+        f"{certificate['count']:,}",
+    )

@@ -8,7 +8,7 @@ import numpy as np
 from kerasvision.metrics import DetectionJudgement
 from kerasvision.report import detection_sections as own
 from kerasvision.report import sections
-from kerasvision.report.certificates import exports
+from kerasvision.report.certificates import box_exports
 from kerasvision.report.page import Part, summary, whole_page
 
 
@@ -91,7 +91,7 @@ def _parts(report: DetectionReportInput) -> list[Part]:
         ("errors", "Which mistakes cost most", own.ERRORS_LEAD, own.errors(judgement)),
         ("precision", "Precision and recall", own.PRECISION_LEAD, own.precision_recall(judgement)),
         ("confusion", "What is mixed up with what", own.CONFUSION_LEAD, own.confusion(judgement)),
-        ("exports", "Exported files", sections.EXPORTS_LEAD, exports(report.certificates)),
+        ("exports", "Exported files", sections.EXPORTS_LEAD, box_exports(report.certificates)),
         ("data", "Data", None, counted),
         ("skipped", "Skipped", sections.SKIPPED_LEAD, sections.skipped(report.skipped)),
     )

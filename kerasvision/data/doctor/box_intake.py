@@ -1,24 +1,21 @@
 """What the doctor looks at where images have boxes: every annotation as it stands in its file."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kerasvision.data.annotations import Annotated
+from kerasvision.data.box_formats import format_of
 from kerasvision.data.box_loading import choose_class_names
-from kerasvision.data.box_tables import is_box_csv, read_box_csv
+from kerasvision.data.box_tables import read_box_csv
 from kerasvision.data.coco_files import find_coco, read_coco
 from kerasvision.data.decoding import Source
-from kerasvision.data.listing import Listing, list_images
-from kerasvision.data.tables import TABLE_SUFFIXES
 from kerasvision.data.vision_data import SPLITS, VisionData
 from kerasvision.data.voc import read_voc
 from kerasvision.data.yolo_files import find_yolo, read_yolo
 from kerasvision.errors import DataError
 
 INPUT_SIZE = (320, 320)  # what `pascal_voc` and the other loaders resize to where nothing else is said
-_YAML = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ def boxed_path(path: Path) -> Boxed | None:
     Raises:
         DataError: the files say that they have boxes, but cannot be read at all.
     """
-    kind = _kind_of_folder(path) if path.is_dir() else _kind_of_file(path)
+    kind = format_of(path)
     if kind is None:
         return None
     path = path.absolute()
@@ -71,32 +68,6 @@ def boxed_path(path: Path) -> Boxed | None:
         return _boxed(annotated, root, names, alone=alone, bare=without)
     annotated, (without, alone) = read_voc(path)
     return _boxed(annotated, path, None, alone=alone, bare=without)
-
-
-def _kind_of_file(path: Path) -> str | None:
-    suffix = path.suffix.lower()
-    if suffix in (".json", *_YAML):
-        return "coco" if suffix == ".json" else "yolo"
-    return "csv" if suffix in TABLE_SUFFIXES and path.is_file() and is_box_csv(path) else None
-
-
-def _kind_of_folder(folder: Path) -> str | None:
-    if any(folder.glob("annotations/instances_*.json")) or any(folder.glob("*/_annotations.coco.json")):
-        return "coco"
-    listing = list_images(folder)
-    suffixes = {**listing.others}
-    if suffixes.get(".xml", 0) and 2 * suffixes[".xml"] >= len(listing.images):
-        return "voc"
-    if any(suffixes.get(suffix) for suffix in _YAML) and _has_labels(folder, listing):
-        return "yolo"
-    has_names = any((folder / name).is_file() for name in ("classes.txt", "obj.names", "labels/classes.txt"))
-    return "yolo" if has_names and _has_labels(folder, listing) else None
-
-
-def _has_labels(folder: Path, listing: Listing) -> bool:
-    stems = {os.path.splitext(name)[0].rpartition("/")[2] for name in listing.images}
-    texts = (name for name in listing.other_files if name.lower().endswith(".txt"))
-    return any(os.path.splitext(name)[0].rpartition("/")[2] in stems for name in texts)
 
 
 def _boxed(
