@@ -1,7 +1,8 @@
 """Prove a file that lies there already against the model that it should have been made from."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,19 @@ from kerasvision import files
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.errors import CertificateError
 from kerasvision.export.certificate import (
-    Certificate,
+    Recorded,
     certificate_path,
     certify,
     require_passed,
     with_failures,
 )
+from kerasvision.export.detection_certificate import DetectionCertificate, certify_detector
+from kerasvision.export.detection_runner import DetectionRunner
+from kerasvision.export.detection_source import DetectionSource, Selection
 from kerasvision.export.linting import lint
 from kerasvision.export.runners import Runner, open_file
 from kerasvision.export.saved_model import bytes_failures
-from kerasvision.export.source import ExportSource, as_source
+from kerasvision.export.source import as_source
 
 
 def verify(
@@ -32,7 +36,7 @@ def verify(
     class_names: Sequence[str] | None = None,
     preprocessing: Preprocessing | None = None,
     tolerance: Mapping[str, float] | None = None,
-) -> Certificate:
+) -> Recorded:
     """Certify an existing file against a model, whatever its own certificate says.
 
     Compared are the answers on held-out images, the labels and the preprocessing that the file carries, and
@@ -41,21 +45,26 @@ def verify(
 
     Args:
         file: a `.tflite`, `.onnx` or `.keras` file, or the folder of a SavedModel.
-        model_or_run: the `Run` or `keras.Model` that it should answer like.
+        model_or_run: the `Run`, the run of a detector, the `DetectionSource` or the `keras.Model` that it
+            should answer like. A detector's boxes are selected as the certificate beside the file says.
         data: `VisionData` to take images, labels and preprocessing from.
-        images: (n, h, w, 3) uint8 held-out images.
+        images: (n, h, w, 3) uint8 held-out images; as what follows, not for detectors, which bring them.
         targets: (n,) int, their classes.
         class_names: names of the classes; a `Run` and `data` bring them.
         preprocessing: how photos are resized; a `Run` and `data` bring it.
-        tolerance: limits other than those of `certificate.TOLERANCES`.
+        tolerance: limits other than those of `certificate.TOLERANCES` (`detection_certificate.TOLERANCES`).
 
     Returns:
-        The new certificate.
+        The new `Certificate`, or `DetectionCertificate`.
 
     Raises:
         CertificateError: the file does not answer like the model, or was changed; the message says in what.
         ExportError: the file cannot be run, or something is missing.
     """
+    path = Path(file)
+    own = model_or_run.export_source(data) if hasattr(model_or_run, "export_source") else model_or_run
+    if isinstance(own, DetectionSource):
+        return _verify(path, _as_exported(path, own), certify_detector, tolerance)
     source = as_source(
         model_or_run,
         data=data,
@@ -64,24 +73,46 @@ def verify(
         class_names=class_names,
         preprocessing=preprocessing,
     )
-    path = Path(file)
+    return _verify(path, source, certify, tolerance)
+
+
+def _verify(path: Path, source, prove: Callable[..., Recorded], tolerance) -> Recorded:
     runner = open_file(path)
+    if isinstance(runner, DetectionRunner) != isinstance(source, DetectionSource):
+        gives = "boxes" if isinstance(runner, DetectionRunner) else "probabilities"
+        raise CertificateError(f"{path} gives {gives}: the file was not made from this model.")
     if runner.image_size != source.preprocessing.image_size:
         raise CertificateError(
             f"{path} takes images of {runner.image_size}, the model of {source.preprocessing.image_size}: "
             "the file was not made from this model."
         )
     kind = lint(path).quantize if runner.format == "tflite" else None
-    certificate = certify(source, runner, file=path, format=runner.format, quantize=kind, tolerance=tolerance)
+    certificate = prove(source, runner, file=path, format=runner.format, quantize=kind, tolerance=tolerance)
     failures = [*_changed(path, certificate), *_contradictions(source, runner)]
     if runner.format == "tflite":
         failures += lint(path).problems
     if runner.format == "saved_model" and certificate_path(path).is_file():
-        failures += bytes_failures(source, path, tolerance)
+        failures += _photo_failures(source, path, tolerance)
     return require_passed(with_failures(certificate, failures))
 
 
-def _changed(path: Path, found: Certificate):
+def _as_exported(path: Path, source: DetectionSource) -> DetectionSource:
+    """Return the source with the selection that is built into a file, as its certificate states it."""
+    if not certificate_path(path).is_file():
+        return source
+    stated = DetectionCertificate.load(path).selection
+    return replace(source, selection=Selection(**stated))
+
+
+def _photo_failures(source, path: Path, tolerance) -> list[str]:
+    if isinstance(source, DetectionSource):
+        from kerasvision.export.detection_saved_model import photo_failures
+
+        return photo_failures(source, path)
+    return bytes_failures(source, path, tolerance)
+
+
+def _changed(path: Path, found: Recorded):
     if not certificate_path(path).is_file():
         return
     stated = files.read_json(certificate_path(path)).get("sha256")
@@ -92,7 +123,7 @@ def _changed(path: Path, found: Certificate):
         )
 
 
-def _contradictions(source: ExportSource, runner: Runner):
+def _contradictions(source, runner: Runner):
     if runner.labels and runner.labels != source.labels:
         yield f"its labels are {list(runner.labels)}, the model's are {list(source.labels)}"
     if runner.preprocessing and runner.preprocessing != source.preprocessing:
