@@ -57,15 +57,19 @@ def _places(model, added) -> np.ndarray:
     for entry in added.signatureDefs[0].inputs:
         name, wanted = entry.name.decode(), more.tensors[entry.tensorIndex]
         tensor = graph.tensors[given[name]] if name in given else None
-        if tensor is None or tensor.type != wanted.type or list(tensor.shape) != list(wanted.shape):
+        if tensor is None or _form(tensor) != _form(wanted):
             raise ExportError(
-                f"The first file must give {name} as {list(wanted.shape)} of type {wanted.type}. It gives: "
-                f"{'nothing of that name' if tensor is None else f'{list(tensor.shape)}, {tensor.type}'}."
+                f"The first file must give {name} as {_form(wanted)[0]}, type {wanted.type}. It gives: "
+                f"{'nothing of that name' if tensor is None else f'{_form(tensor)[0]}, type {tensor.type}'}."
             )
         places[entry.tensorIndex] = given[name]
     unknown = places < 0
     places[unknown] = free + np.arange(unknown.sum())
     return places
+
+
+def _form(tensor) -> tuple[list[int], int]:
+    return [int(size) for size in tensor.shape], tensor.type
 
 
 def _outputs(model) -> dict[str, int]:
