@@ -8,6 +8,7 @@ __getattr__, __dir__, __all__ = attach(
         "DegradationStudy": "degradation_study",
         "DetectorRun": "detection_run",
         "ExportedClassifier": "exported",
+        "ExportedDetector": "exported",
         "FoundBoxes": "found_boxes",
         "LesionStudy": "lesion_results",
         "Prediction": "predicting",

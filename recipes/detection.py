@@ -20,6 +20,7 @@ from kerasvision.recipes.detection_training import (
     most_boxes,
     train_phases,
 )
+from kerasvision.recipes.found_boxes import in_full_batches
 from kerasvision.recipes.job import Job
 from kerasvision.training.precision import choose_precision
 
@@ -165,7 +166,8 @@ def _judge(job: Job, detector, history) -> None:
     from kerasvision.detection.finding import finder
 
     out, data = job.out, job.data
-    function = finder(detector, most=most_boxes(data), overlap=OVERLAP, threshold=JUDGED_FROM)
+    compiled = finder(detector, most=most_boxes(data), overlap=OVERLAP, threshold=JUDGED_FROM)
+    function = in_full_batches(compiled)
     found = {split: judging.find_on(function, data, split) for split in job.held_out}
     judgements = judging.judge_splits(data, found)
     judging.write_metrics(out, judgements)

@@ -3,22 +3,18 @@
 import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from pathlib import Path
 from zipfile import BadZipFile
 
-from kerasvision.errors import CertificateError, DataError, RunError
-from kerasvision.files import make_folder
+from kerasvision.errors import CertificateError, RunError
 from kerasvision.recipes import detection_judging as judging
 from kerasvision.recipes import run_folder
 from kerasvision.recipes.detection_training import JUDGED_FROM, OVERLAP
+from kerasvision.recipes.finds_boxes import FindsBoxes
 from kerasvision.recipes.finished_run import FinishedRun
-from kerasvision.recipes.found_boxes import LOWEST, FoundBoxes, found_boxes, thresholds_of
-from kerasvision.recipes.predicting import gather, split_and_places
-
-JPEG = {"format": "JPEG", "quality": 92}
+from kerasvision.recipes.found_boxes import LOWEST, FoundBoxes, in_full_batches, thresholds_of
 
 
-class DetectorRun(FinishedRun):
+class DetectorRun(FinishedRun, FindsBoxes):
     """A finished run of a detector. Make one with `train_detector`, or open one with `DetectorRun.load`.
 
     Attributes:
@@ -95,92 +91,9 @@ class DetectorRun(FinishedRun):
             DataError: no images were found, or of a type that cannot be read.
             BadImageError: an image cannot be read.
         """
-        sources, names = gather(images)
-        return self._find(sources, names, threshold, overlap, per_class, on_bad_file)
-
-    def draw(self, image, **options):
-        """Return a photo with what is found on it drawn in.
-
-        Args:
-            image: one image, as for `predict`.
-            **options: as for `predict`.
-
-        Returns:
-            A `PIL.Image`, as large as the upright photo.
-
-        Raises:
-            DataError: it is more than one image; `draw_all` takes many.
-        """
-        sources, names = gather(image)
-        if len(sources) > 1:
-            raise DataError(
-                f"`draw` takes one image. Received: {len(sources)}. Use draw_all(images, folder) for many."
-            )
-        return self._drawn(sources[0], self.predict(image, **options)[0])
-
-    def draw_all(self, images, folder: str | os.PathLike, **options) -> list[FoundBoxes]:
-        """Find boxes on images, and write each image with its boxes drawn in, as JPEG files, into a folder.
-
-        Args:
-            images: as for `predict`.
-            folder: where to; created. A picture has the name of its image; files of before are replaced.
-            **options: as for `predict`.
-
-        Returns:
-            What `predict` returns.
-        """
-        sources, names = gather(images)
-        by_name = dict(zip(names, sources, strict=True))
-        folder, used = make_folder(folder), set()
-        found = self.predict(images, **options) if len(by_name) == len(names) else None
-        if found is None:
-            raise DataError("`images` names a file twice. Give each once.")
-        for one in found:
-            self._drawn(by_name[one.name], one).save(folder / _file_name(one.name, used), **JPEG)
-        return found
-
-    def _drawn(self, source, found: FoundBoxes):
-        from kerasvision.data import open_image
-        from kerasvision.report import draw_boxes
-
-        labels = [self.labels.index(label) for label in found.labels]
-        texts = [f"{label} {score:.2f}" for label, score in zip(found.labels, found.scores, strict=True)]
-        return draw_boxes(open_image(source, name=found.name), found.boxes, labels, texts)
-
-    def evaluate(self, data, split: str | None = None):
-        """Judge the detector on other images.
-
-        Args:
-            data: a `VisionData` with boxes, or a folder or file that one of the loaders of boxes can read.
-            split: by default test, else validation, else train (all of data that have no splits).
-
-        Returns:
-            A `DetectionJudgement` over the classes of the detector.
-
-        Raises:
-            DataError: a class that the detector does not know, no such split, or data without boxes.
-        """
-        from dataclasses import replace
-
-        if isinstance(data, str | os.PathLike):
-            from kerasvision.data import read_boxes
-
-            settings = self.preprocessing.to_dict()
-            data = read_boxes(data, validation_fraction=0.0, cache=False, **settings)
-        if data.task != "detect":
-            raise DataError(f"`data` must have boxes (task 'detect'). Received: task {data.task!r}.")
-        split, places = split_and_places(self.labels, data, split)
-        part = data.splits[split]
-        boxes = [replace(one, labels=places[one.labels]) for one in part.boxes]
-        renamed = replace(
-            data,
-            class_names=self.labels,
-            preprocessing=self.preprocessing,
-            cache=None,
-            splits={split: replace(part, boxes=boxes)},
-        )
-        found = judging.find_on(self._function(OVERLAP, JUDGED_FROM, True), renamed, split)
-        return judging.judge_splits(renamed, {split: found})[split]
+        thresholds = thresholds_of(self.judgement, threshold)
+        lowest = min(LOWEST, float(thresholds.min()))
+        return self._find(images, self._function(overlap, lowest, per_class), thresholds, on_bad_file)
 
     def export_source(self, data=None):
         """Return what an export starts from: the detector, labels, preprocessing, and images to prove it on.
@@ -238,30 +151,17 @@ class DetectorRun(FinishedRun):
         self._keep([file.certificate for file in bundle.files])
         return bundle
 
-    def _find(self, sources, names, threshold, overlap, per_class, on_bad_file) -> list[FoundBoxes]:
-        thresholds = thresholds_of(self.judgement, threshold)
-        lowest = min(LOWEST, float(thresholds.min()))
-        return found_boxes(
-            self._function(overlap, lowest, per_class),
-            self.preprocessing,
-            sources,
-            names,
-            self.labels,
-            thresholds,
-            on_bad_file=on_bad_file,
-        )
-
     def _function(self, overlap: float, threshold: float, per_class: bool) -> Callable:
         """Return the compiled function from images to selected boxes; compiled once for each setting."""
         from kerasvision.detection.finding import finder
 
-        return finder(
-            self.detector,
-            most=self.record["decided"]["most"],
-            overlap=overlap,
-            threshold=threshold,
-            per_class=per_class,
+        most = self.record["decided"]["most"]
+        return in_full_batches(
+            finder(self.detector, most=most, overlap=overlap, threshold=threshold, per_class=per_class)
         )
+
+    def _judging_function(self) -> Callable:
+        return self._function(OVERLAP, JUDGED_FROM, True)
 
     def _write_report(self) -> None:
         judging.write_report(self.folder)
@@ -279,13 +179,3 @@ class DetectorRun(FinishedRun):
         from kerasvision.report import detection_summary
 
         return detection_summary(judging.report_input(self.folder))
-
-
-def _file_name(name: str, used: set[str]) -> str:
-    """Return a name for the picture of an image that no other picture of this call has."""
-    stem = Path(name).stem or "image"
-    choice, number = stem, 2
-    while choice in used:
-        choice, number = f"{stem}-{number}", number + 1
-    used.add(choice)
-    return f"{choice}.jpg"

@@ -8,10 +8,16 @@ from typing import Literal
 import numpy as np
 
 from kerasvision.data import Preprocessing
-from kerasvision.export import Runner, open_file
+from kerasvision.errors import DataError
+from kerasvision.export import DetectionRunner, Runner, open_file
 from kerasvision.files import read_json
 from kerasvision.progress import say
+from kerasvision.recipes.finds_boxes import FindsBoxes
+from kerasvision.recipes.found_boxes import FoundBoxes
 from kerasvision.recipes.predicting import Prediction, as_predictions, gather, judge_split, probabilities
+
+SHOWN = 0.25  # an exported file does not say which thresholds were best
+MOST_CLASSES = 1000  # of a detector without names: its outputs do not say how many classes there are
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,49 @@ class ExportedClassifier:
         return judge_split(self.runner, self.labels, self.preprocessing, data, split)
 
 
-def open_exported(file: str | os.PathLike) -> ExportedClassifier:
-    """Open an exported classifier: a `.tflite`, `.onnx` or `.keras` file, or the folder of a SavedModel.
+@dataclass(frozen=True)
+class ExportedDetector(FindsBoxes):
+    """An exported file of a detector, opened, with what belongs to it.
+
+    Attributes:
+        runner: uint8 images -> one `Detections` an image.
+        labels: names of the classes; "class 0", … where the file has none.
+        preprocessing: how a photo becomes the input.
+    """
+
+    runner: Runner
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+
+    def predict(
+        self,
+        images,
+        *,
+        threshold: float | None = None,
+        on_bad_file: Literal["raise", "skip"] = "raise",
+    ) -> list[FoundBoxes]:
+        """Find boxes on images, as `DetectorRun.predict` does.
+
+        Args:
+            images: paths, folders, patterns, arrays or PIL images.
+            threshold: least score; default 0.25. What is below the file's own threshold is never there.
+            on_bad_file: `"raise"`, or `"skip"`: what cannot be read is reported and left out.
+
+        Raises:
+            BadImageError: an image cannot be read.
+            DataError: there are no images.
+        """
+        least = SHOWN if threshold is None else threshold
+        if isinstance(least, bool) or not isinstance(least, int | float) or not 0 <= least <= 1:
+            raise DataError(f"`threshold` must be a number from 0 to 1. Received: {threshold!r}.")
+        return self._find(images, self.runner, np.full(len(self.labels), float(least)), on_bad_file)
+
+    def _judging_function(self):
+        return self.runner
+
+
+def open_exported(file: str | os.PathLike) -> ExportedClassifier | ExportedDetector:
+    """Open an exported file: a `.tflite`, `.onnx` or `.keras` file, or the folder of a SavedModel.
 
     Labels and preprocessing come with the file, else from `labels.txt` and `preprocessing.json` beside it.
     What is missing is said.
@@ -71,16 +118,17 @@ def open_exported(file: str | os.PathLike) -> ExportedClassifier:
         ExportError: it cannot be run.
     """
     runner = open_file(file)
+    finds = isinstance(runner, DetectionRunner)
     beside = _beside(Path(file))
     labels, preprocessing = runner.labels or beside[0], runner.preprocessing or beside[1]
     if preprocessing is None:
         preprocessing = Preprocessing(runner.image_size)
         say(f"{file} does not say how photos are resized. They are stretched to its size.")
     if not labels:
-        count = runner(np.zeros((1, *runner.image_size, 3), np.uint8)).shape[1]
+        count = MOST_CLASSES if finds else runner(np.zeros((1, *runner.image_size, 3), np.uint8)).shape[1]
         labels = tuple(f"class {i}" for i in range(count))
         say(f"{file} does not name its classes. They are numbered. A labels.txt beside it could name them.")
-    return ExportedClassifier(runner, tuple(labels), preprocessing)
+    return (ExportedDetector if finds else ExportedClassifier)(runner, tuple(labels), preprocessing)
 
 
 def _beside(file: Path) -> tuple[tuple[str, ...], Preprocessing | None]:

@@ -70,7 +70,7 @@ def found_boxes(
     """Return what was found on each source that can be read.
 
     Args:
-        function: images (b, h, w, 3) uint8 -> what `select_boxes` gives.
+        function: images (b, h, w, 3) uint8 -> one `Detections` an image, in their pixels.
         preprocessing: how to read a source.
         sources: paths, bytes or uint8 arrays.
         names: for people and errors.
@@ -98,20 +98,30 @@ def found_boxes(
 def detect(
     function: Callable, preprocessing, sources: Sequence, names: Sequence[str], *, on_bad_file: str = "raise"
 ) -> tuple[list[Detections], np.ndarray]:
-    """Return `Detections` in pixels of the network's input, and the indices of the sources they are of.
+    """Return `Detections` in pixels of the network's input, and the indices of the sources they are of."""
+    answers, good = run_batches(
+        function, preprocessing, sources, names, on_bad_file=on_bad_file, batch_size=BATCH
+    )
+    found = [one for batch in answers for one in batch]
+    return [found[i] for i in good], good
 
-    The last batch is filled up, so that the compiled function is traced once.
+
+def in_full_batches(function: Callable) -> Callable[[np.ndarray], list[Detections]]:
+    """Return a function from images to `Detections`, of a compiled one that gives what `select_boxes` does.
+
+    After a full batch a smaller one is filled up, so that nothing is traced anew for the last one.
     """
+    seen_full = False
 
     def run(images: np.ndarray) -> list[Detections]:
+        nonlocal seen_full
         count = len(images)
-        if count < BATCH and len(sources) > BATCH:
+        seen_full = seen_full or count == BATCH
+        if seen_full and count < BATCH:
             images = np.concatenate([images, np.repeat(images[-1:], BATCH - count, axis=0)])
         return detections_of(function(images), count)
 
-    answers, good = run_batches(run, preprocessing, sources, names, on_bad_file=on_bad_file, batch_size=BATCH)
-    found = [one for batch in answers for one in batch]
-    return [found[i] for i in good], good
+    return run
 
 
 def detections_of(selected: dict, count: int) -> list[Detections]:

@@ -11,7 +11,14 @@ from PIL import Image
 from kerasvision.data import ImageBoxes, write_pascal_voc
 from kerasvision.detection import find
 from kerasvision.errors import BadImageError, CertificateError, DataError, KerasvisionError, RunError
-from kerasvision.recipes import DetectorRun, Run, detection_judging, found_boxes
+from kerasvision.recipes import (
+    DetectorRun,
+    ExportedDetector,
+    Run,
+    detection_judging,
+    found_boxes,
+    open_exported,
+)
 from kerasvision.report import DetectionScene, draw_boxes
 
 
@@ -135,6 +142,11 @@ def test_drawing_changes_the_pixels_of_the_boxes_only(run, photos):
         run.draw(photos)
 
 
+def test_draw_takes_what_can_be_gone_through_once(run, photos):
+    file = sorted(photos.glob("*.png"))[0]
+    assert run.draw(one for one in [file]).size == (200, 120)
+
+
 def test_draw_all_writes_a_picture_for_each_image(run, photos, tmp_path):
     (tmp_path / "x").mkdir()
     (tmp_path / "y").mkdir()
@@ -255,6 +267,24 @@ def test_export_puts_certificates_into_the_report(run, photos, tmp_path):
     with pytest.raises(CertificateError):
         run.export(tmp_path / "phone", formats=("tflite",), quantize="dynamic", tolerance={"same": 1.0})
     assert "failed" in (run.folder / "report.html").read_text().lower()
+
+
+@pytest.mark.parametrize("name", ["tflite", "saved_model"])
+def test_an_exported_file_finds_and_judges_as_the_run_does(run, data, photos, tmp_path, name):
+    (file,) = run.export(tmp_path / "phone", formats=(name,)).files
+    opened = open_exported(file.path)
+    assert isinstance(opened, ExportedDetector)
+    assert opened.labels == run.labels and opened.preprocessing == run.preprocessing
+    wanted = run.predict(photos, threshold=0.06)
+    for one, other in zip(opened.predict(photos, threshold=0.06), wanted, strict=True):
+        assert one.name == other.name and one.size == other.size
+        assert one.labels == other.labels
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=0.2)
+    file_name = sorted(photos.glob("*.png"))[0]
+    assert opened.draw(file_name, threshold=0.06).size == (200, 120)
+    assert opened.evaluate(data).ap50 == pytest.approx(run.evaluate(data).ap50, abs=0.02)
+    with pytest.raises(DataError, match="`threshold` must be a number from 0 to 1"):
+        opened.predict(photos, threshold=3)
 
 
 def test_export_source_can_take_other_images(run):

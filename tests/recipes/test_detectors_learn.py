@@ -1,0 +1,33 @@
+"""Each family of detectors learns to find drawn shapes from scratch, through the whole recipe."""
+
+import keras
+import pytest
+from detector_training import backbone
+
+from kerasvision.data import shapes
+from kerasvision.recipes import train_detector
+
+# Places of YOLO v1: 6 x 6 cells on the map of stride 16.
+FAMILIES = {
+    "yolo_v8_xs": {"learning_rate": 4e-3, "epochs": 45},
+    "retinanet": {"learning_rate": 1e-3, "epochs": 40},
+    "ssd300": {"learning_rate": 3e-3, "epochs": 60},
+    "yolo_v1": {"learning_rate": 3e-3, "epochs": 60},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_from_scratch_to_ap50_above_nine_tenths(name, tmp_path):
+    keras.utils.set_random_seed(0)
+    data = shapes("detect", count=600, classes=3, image_size=96, validation_fraction=0.15, batch_size=16)
+    run = train_detector(
+        data,
+        tmp_path / "run",
+        model=name,
+        backbone=backbone(),
+        preprocessing="zero_one",
+        rehearse_export=False,
+        **FAMILIES[name],
+    )
+    assert run.judgement.ap50 > 0.9
