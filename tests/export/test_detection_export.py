@@ -25,7 +25,8 @@ from kerasvision.export import (
     verify,
 )
 from kerasvision.export.detection_certificate import compare_detections
-from kerasvision.export.detection_runner import DetectionRunner
+from kerasvision.export.detection_runner import DetectionRunner, to_detections
+from kerasvision.metrics import Detections
 
 
 @pytest.fixture(scope="module")
@@ -156,13 +157,14 @@ def test_boxes_of_encoded_photos_lie_on_the_photo(resize, tmp_path):
     stream = io.BytesIO()
     Image.fromarray(photo).save(stream, "PNG")
     found = loaded.serve_bytes(tf.constant([stream.getvalue()]))
-    pixels = settings.read(stream.getvalue())[None]
+    # Not `settings.read`: pixels may differ by a level, and scores of an untrained network lie close.
+    pixels = loaded.preprocess(tf.constant([stream.getvalue()]))["images"].numpy()
     (inside,) = find(source.detector, pixels, **source.selection.to_dict())
-    expected = settings.unplace(inside.boxes, photo.shape[:2])
-    count = min(5, len(inside))
-    ymin, xmin, ymax, xmax = found["boxes"][0, :count].numpy().T * [[90], [150], [90], [150]]
-    # The resized pixels differ by a level here and there, and so the boxes by parts of a pixel.
-    np.testing.assert_allclose(np.stack([xmin, ymin, xmax, ymax], 1), expected[:count], atol=1.5)
+    expected = Detections(settings.unplace(inside.boxes, photo.shape[:2]), inside.labels, inside.scores)
+    found = {name: value.numpy() for name, value in found.items()}
+    figures = compare_detections([expected], to_detections(found, photo.shape[:2]), photo.shape[:2], 0.3)
+    assert figures["boxes_model"] >= 5
+    assert figures["same"] == 1.0
 
 
 def test_a_file_of_other_weights_is_refused(source, bundle, tmp_path):
