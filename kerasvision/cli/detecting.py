@@ -177,4 +177,4 @@ def _read(data: str, annotations: str, **settings):
 
 
 def _or_none(text: str) -> str | None:
-    return None if text == "none" else text
+    return None if text.lower() == "none" else text

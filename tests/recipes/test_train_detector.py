@@ -137,6 +137,17 @@ def test_images_without_boxes_train(tmp_path):
     assert "flattering" in (run.folder / "report.html").read_text()
 
 
+def test_mixed_precision_trains_a_copy_and_leaves_a_float32_detector(data, tmp_path):
+    arguments = {"strategy": "scratch", "freeze_epochs": None, "epochs": 1, "class_balance": True}
+    run = train(data, tmp_path / "run", mixed_precision="mixed_bfloat16", **arguments)
+    assert {weight.dtype for weight in run.model.weights} == {"float32"}
+    assert {layer.compute_dtype for layer in run.model.layers} == {"float32"}
+    assert run.record["decided"]["settings"].endswith("mixed_bfloat16 (asked for)")
+    plain = train(data, tmp_path / "plain", mixed_precision=False, **arguments)
+    difference = np.abs(weights(run) - weights(plain))
+    assert 0 < difference.mean() < 1e-2
+
+
 def test_a_loss_that_is_not_finite_stops(data, tmp_path):
     with pytest.raises(DivergedError, match="lower `learning_rate`"):
         train(
