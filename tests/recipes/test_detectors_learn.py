@@ -7,12 +7,11 @@ from detector_training import backbone
 from kerasvision.data import shapes
 from kerasvision.recipes import train_detector
 
-# Places of YOLO v1: 6 x 6 cells on the map of stride 16.
 FAMILIES = {
-    "yolo_v8_xs": {"learning_rate": 4e-3, "epochs": 45},
+    "yolo_v8_xs": {"learning_rate": 4e-3, "epochs": 25},
     "retinanet": {"learning_rate": 1e-3, "epochs": 40},
     "ssd300": {"learning_rate": 3e-3, "epochs": 60},
-    "yolo_v1": {"learning_rate": 3e-3, "epochs": 60},
+    "yolo_v1": {"learning_rate": 3e-3, "epochs": 60, "options": {"channels": 64}},
 }
 
 
