@@ -1,4 +1,4 @@
-"""Each family of detectors learns to find drawn shapes from scratch, through the whole recipe."""
+"""Detectors learn to find drawn shapes from scratch, through the whole recipe."""
 
 import keras
 import pytest
@@ -9,7 +9,6 @@ from kerasvision.recipes import train_detector
 
 FAMILIES = {
     "yolo_v8_xs": {"learning_rate": 4e-3, "epochs": 25},
-    "retinanet": {"learning_rate": 1e-3, "epochs": 40},
     "ssd300": {"learning_rate": 3e-3, "epochs": 60},
     "yolo_v1": {"learning_rate": 3e-3, "epochs": 60, "options": {"channels": 64}},
 }
