@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 EPSILON = 1e-7
+MOST = math.log(1000.0)  # logarithm of the largest box in sides of its anchor
 
 
 def to_center(boxes):
@@ -44,12 +45,14 @@ def encode_deltas(boxes, anchors, variances=(0.1, 0.1, 0.2, 0.2)):
 def decode_deltas(deltas, anchors, variances=(0.1, 0.1, 0.2, 0.2)):
     """Return the xyxy boxes (…, 4) that offsets from anchors stand for: the inverse of `encode_deltas`.
 
-    `anchors` must be a numpy array where the result is exported.
+    `anchors` must be a numpy array where the result is exported. A box is at most 1,000 times as wide and
+    high as its anchor: the exponential of an untrained network's output must not overflow.
     """
     anchor = _centered(anchors)
     deltas = deltas * np.asarray(variances, np.float32)
     center = deltas[..., :2] * anchor[..., 2:] + anchor[..., :2]
-    return to_corners(tf.concat([center, tf.exp(deltas[..., 2:]) * anchor[..., 2:]], axis=-1))
+    sides = tf.exp(tf.minimum(deltas[..., 2:], MOST)) * anchor[..., 2:]
+    return to_corners(tf.concat([center, sides], axis=-1))
 
 
 def pairwise_iou(first, second):

@@ -52,7 +52,7 @@ def retinanet(backbone: keras.Model, classes: int, *, anchor_scale: float = 4.0,
     Lin et al. 2017, https://arxiv.org/abs/1708.02002
     """
     library = _library()
-    maps = _feature_pyramid(library.FeaturePyramid(), feature_pyramid(backbone, LEVELS).output)
+    maps = _feature_pyramid(library.FeaturePyramid(), _whole_maps(backbone))
     bias = keras.initializers.Constant(-np.log((1 - PRIOR) / PRIOR))
     box = _prediction_head(library.PredictionHead(ANCHORS_PER_PLACE * 4, "zeros"), "box_head")
     kind = _prediction_head(library.PredictionHead(ANCHORS_PER_PLACE * classes, bias), "class_head")
@@ -77,7 +77,7 @@ def yolo_v8(backbone: keras.Model, classes: int, *, size: str):
     """
     library = _library()
     channels, _, depth = YOLO_V8_SIZES[size]
-    maps = list(feature_pyramid(backbone, LEVELS).output.values())
+    maps = list(_whole_maps(backbone).values())
     for index, (level, width) in enumerate(zip(LEVELS, channels[1:], strict=True)):
         if maps[index].shape[-1] != width:
             maps[index] = library.apply_conv_bn(maps[index], width, name=f"lateral_{level}")
@@ -91,6 +91,22 @@ def yolo_v8(backbone: keras.Model, classes: int, *, size: str):
         bias.assign(np.full(classes, -np.log((1 - PRIOR) / PRIOR)))
         laid.get_layer(f"yolo_v8_head_{index}_box_3_conv").bias.assign(np.tile(NEAR * np.arange(BINS), 4))
     return outputs, YoloV8Head(classes, tuple(backbone.inputs[0].shape[1:3]), LEVELS)
+
+
+def _whole_maps(backbone: keras.Model) -> dict:
+    """Return the feature maps at the sides that the image has at their strides.
+
+    Networks with convolutions that are not padded (the Inceptions) lose rows and columns at all borders; they
+    get zeros there instead, so that maps lie over each other.
+    """
+    maps = dict(feature_pyramid(backbone, LEVELS).output)
+    for level, key in zip(LEVELS, maps, strict=True):
+        sides = zip(backbone.inputs[0].shape[1:3], maps[key].shape[1:3], strict=True)
+        lost = [max(side // 2**level - there, 0) for side, there in sides]
+        if any(lost):
+            border = tuple((one // 2, one - one // 2) for one in lost)
+            maps[key] = keras.layers.ZeroPadding2D(border, name=f"border_{level}")(maps[key])
+    return maps
 
 
 def yolo_v8_backbone(*, size: str) -> keras.Model:
