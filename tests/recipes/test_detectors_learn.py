@@ -9,7 +9,6 @@ from kerasvision.recipes import train_detector
 
 FAMILIES = {
     "yolo_v8_xs": {"learning_rate": 4e-3, "epochs": 25},
-    "ssd300": {"learning_rate": 3e-3, "epochs": 60},
     "yolo_v1": {"learning_rate": 3e-3, "epochs": 60, "options": {"channels": 64}},
 }
 
@@ -23,9 +22,9 @@ def test_from_scratch_to_ap50_above_nine_tenths(name, tmp_path):
         data,
         tmp_path / "run",
         model=name,
+        **FAMILIES[name],
         backbone=backbone(),
         preprocessing="zero_one",
         rehearse_export=False,
-        **FAMILIES[name],
     )
     assert run.judgement.ap50 > 0.9
