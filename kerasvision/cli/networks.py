@@ -5,33 +5,42 @@ from typing import Annotated
 import typer
 
 from kerasvision.cli.output import Format, FormatOption, show, show_facts
+from kerasvision.errors import KerasvisionError
 
 # What is too long for a column; `kerasvision models NAME` and the other forms of output show it in full.
 SHORT_SOURCES = {
     "https://keras.io/api/applications/": "keras.io",
     "https://pytorch.org/vision/stable/models.html": "torchvision",
 }
+TASKS = ("classify", "detect")
 SHORT_WEIGHTS = {"hf://": "hf", "https://": "file"}
 
 
 def models(
     name: Annotated[str | None, typer.Argument(help="Show all that is known about this one.")] = None,
     task: Annotated[
-        str | None, typer.Option(help="Only those for this task, for example `classify`.")
-    ] = None,
+        str, typer.Option(help="classify, or detect: what `train detector --model` takes.")
+    ] = "classify",
     form: FormatOption = Format.table,
 ) -> None:
-    """List the networks that `--model` takes, or show one with its paper.
+    """List the networks that `--model` and `--backbone` take, or show one with its paper.
 
     Parameters are in millions; multiply-adds in billions, for one image of the native size (px). Top-1 and
     top-5 are what was published, in per cent, on the source's own test set and with its own protocol.
     Weights: `imagenet` is that of keras.applications, `hf` lies on the Hugging Face hub, `file` is to be
     downloaded; `kerasvision models NAME` says from where.
     """
+    from kerasvision.detection import detector_table, list_detectors
     from kerasvision.models import entry, list_models, summary_table
 
+    if task not in TASKS:
+        raise KerasvisionError(f"`--task` must be one of {', '.join(TASKS)}. Received: {task!r}.")
+    if name in list_detectors():
+        return show_facts(next(row for row in detector_table() if row["name"] == name), form)
     if name is not None:
         return show_facts(_facts(entry(name)), form)
+    if task == "detect":
+        return show(detector_table(), form)
     wanted = set(list_models(task))
     rows = [row for row in summary_table() if row["name"] in wanted]
     if form is Format.json:

@@ -14,9 +14,10 @@ __getattr__, __dir__, __all__ = attach(
         "Head": "detectors",
         "build": "building",
         "detector": "building",
+        "detector_table": "families",
         "find": "finding",
         "from_keras_cv": "keras_cv",
-        "list_detectors": "building",
+        "list_detectors": "families",
         "select_boxes": "nms",
     },
 )

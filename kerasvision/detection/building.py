@@ -1,67 +1,20 @@
 """Build detectors by name, and again from their spec."""
 
 import copy
-import difflib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from importlib import import_module
 
 import keras
 from keras import layers
 
 from kerasvision.detection.detectors import Detector, DetectorSpec
+from kerasvision.detection.families import Family, family_of
 from kerasvision.errors import KerasvisionError
 from kerasvision.models import graph
 from kerasvision.models.building import check_backend
 from kerasvision.models.heads import as_size, feature_maps
 from kerasvision.models.registry import entry
-
-
-@dataclass(frozen=True)
-class Family:
-    """How detectors of one name are laid out.
-
-    Attributes:
-        layout: `"module:function"` inside `kerasvision.detection`. The function is called with the backbone,
-            a flat model from `image` to its last feature maps, the number of classes, `settings` and the
-            user's options, and returns the raw outputs, name -> Keras tensor, and their `Head`.
-        backbone: name of the network that is the default; or, where the family has one of its own,
-            `"module:function"`, which is called with `settings` and returns a network for pixels in [0, 1].
-        multiple: sides of the image must be multiples of this.
-        settings: keyword arguments that make this variant.
-    """
-
-    layout: str
-    backbone: str
-    multiple: int = 1
-    settings: Mapping = field(default_factory=dict, hash=False)
-
-    @property
-    def function(self) -> Callable:
-        """The function of `layout`."""
-        return _function(self.layout)
-
-
-FAMILIES = {
-    "retinanet": Family("keras_cv:retinanet", "resnet50", 32),
-    **{
-        f"yolo_v8_{size}": Family("keras_cv:yolo_v8", "keras_cv:yolo_v8_backbone", 32, {"size": size})
-        for size in ("xs", "s", "m", "l")
-    },
-    "ssd300": Family("ssd_network:ssd", "vgg16", settings={"most": 6}),
-    "ssd512": Family("ssd_network:ssd", "vgg16", settings={"most": 7, "smallest": 0.15, "first": 0.07}),
-    "yolo_v1": Family("yolo_v1_network:yolo_v1", "yolo_v1_network:paper_backbone"),
-}
-
-
-def list_detectors() -> list[str]:
-    """Return the names that `detector` accepts.
-
-    >>> "retinanet" in list_detectors()
-    True
-    """
-    return list(FAMILIES)
 
 
 def detector(
@@ -101,7 +54,7 @@ def detector(
     (None, 2, 2, 3)
     """
     check_backend()
-    _family(name)
+    family_of(name)
     if isinstance(backbone, keras.Model):
         if preprocessing is None:
             raise KerasvisionError(
@@ -138,16 +91,16 @@ def check_spec(spec: DetectorSpec) -> None:
     Raises:
         KerasvisionError: saying what would do.
     """
-    _check(spec, _family(spec.name))
+    _check(spec, family_of(spec.name))
 
 
 def _build(spec: DetectorSpec, weights, own: keras.Model | None) -> Detector:
-    family = _family(spec.name)
+    family = family_of(spec.name)
     _check(spec, family)
     backbone = _backbone(family, spec, weights, own)
     options = {key: value for key, value in spec.options.items() if key != "backbone_options"}
     try:
-        outputs, head = family.function(backbone, spec.classes, **family.settings, **options)
+        outputs, head = _function(family.layout)(backbone, spec.classes, **family.settings, **options)
     except TypeError as error:
         if "unexpected keyword argument" in str(error):
             raise KerasvisionError(f"`{spec.name}` has no such option: {error}.") from error
@@ -179,14 +132,6 @@ def _backbone(family: Family, spec: DetectorSpec, weights, own) -> keras.Model:
 def _function(place: str) -> Callable:
     module, function = place.split(":")
     return getattr(import_module(f"kerasvision.detection.{module}"), function)
-
-
-def _family(name: str) -> Family:
-    if name in FAMILIES:
-        return FAMILIES[name]
-    close = difflib.get_close_matches(str(name).lower(), FAMILIES, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(f'`{known}`' for known in close)}?" if close else ""
-    raise KerasvisionError(f"There is no detector {name!r}.{hint} Known: {', '.join(FAMILIES)}.")
 
 
 def _check(spec: DetectorSpec, family: Family) -> None:

@@ -5,6 +5,7 @@ import io
 import json
 
 from kerasvision.cli.main import run
+from kerasvision.detection import detector_table, list_detectors
 from kerasvision.models import entry, list_models, summary_table
 
 
@@ -37,6 +38,16 @@ def test_one_network_with_its_paper(capsys):
     assert facts["parameters"] == known.parameters and facts["preprocessing"] == "torch"
     text = output(capsys, "vgg11_bn")
     assert known.paper in text and known.accuracy_source in text and known.weights[0] in text
+
+
+def test_detectors_with_what_they_stand_on(capsys):
+    rows = json.loads(output(capsys, "--task", "detect", "--format", "json"))
+    assert [row["name"] for row in rows] == list_detectors() and rows == detector_table()
+    (row,) = (row for row in rows if row["name"] == "retinanet")
+    assert (row["backbone"], row["sides"]) == ("resnet50", "multiples of 32")
+    assert json.loads(output(capsys, "retinanet", "--format", "json")) == row
+    assert run(["models", "--task", "sing"]) == 1
+    assert "`--task` must be one of classify, detect. Received: 'sing'" in capsys.readouterr().err
 
 
 def test_unknown_network_gives_the_closest(capsys):

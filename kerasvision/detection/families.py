@@ -1,0 +1,92 @@
+"""Which detectors there are: how each is laid out, and what people want to know before choosing one."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kerasvision.errors import KerasvisionError
+
+
+@dataclass(frozen=True)
+class Family:
+    """How detectors of one name are laid out.
+
+    Attributes:
+        layout: `"module:function"` inside `kerasvision.detection`. The function is called with the backbone,
+            a flat model from `image` to its last feature maps, the number of classes, `settings` and the
+            user's options, and returns the raw outputs, name -> Keras tensor, and their `Head`.
+        backbone: name of the network that is the default; or, where the family has one of its own,
+            `"module:function"`, which is called with `settings` and returns a network for pixels in [0, 1].
+        paper: where it is described.
+        year: of the paper; YOLOv8 has none, but a repository.
+        multiple: sides of the image must be multiples of this.
+        settings: keyword arguments that make this variant.
+    """
+
+    layout: str
+    backbone: str
+    paper: str
+    year: int
+    multiple: int = 1
+    settings: Mapping = field(default_factory=dict, hash=False)
+
+
+_SSD = {"paper": "https://arxiv.org/abs/1512.02325", "year": 2016}
+_YOLO_V8 = {"paper": "https://github.com/ultralytics/ultralytics", "year": 2023, "multiple": 32}
+FAMILIES = {
+    "retinanet": Family(
+        "keras_cv:retinanet", "resnet50", "https://arxiv.org/abs/1708.02002", year=2017, multiple=32
+    ),
+    **{
+        f"yolo_v8_{size}": Family(
+            "keras_cv:yolo_v8", "keras_cv:yolo_v8_backbone", **_YOLO_V8, settings={"size": size}
+        )
+        for size in ("xs", "s", "m", "l")
+    },
+    "ssd300": Family("ssd_network:ssd", "vgg16", **_SSD, settings={"most": 6}),
+    "ssd512": Family(
+        "ssd_network:ssd", "vgg16", **_SSD, settings={"most": 7, "smallest": 0.15, "first": 0.07}
+    ),
+    "yolo_v1": Family(
+        "yolo_v1_network:yolo_v1",
+        "yolo_v1_network:paper_backbone",
+        "https://arxiv.org/abs/1506.02640",
+        year=2016,
+    ),
+}
+
+
+def list_detectors() -> list[str]:
+    """Return the names that `detector` accepts.
+
+    >>> "retinanet" in list_detectors()
+    True
+    """
+    return list(FAMILIES)
+
+
+def family_of(name: str) -> Family:
+    """Return the family of a detector's name.
+
+    Raises:
+        KerasvisionError: there is none; the closest names are in the message.
+    """
+    if name in FAMILIES:
+        return FAMILIES[name]
+    close = difflib.get_close_matches(str(name).lower(), FAMILIES, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(f'`{known}`' for known in close)}?" if close else ""
+    raise KerasvisionError(f"There is no detector {name!r}.{hint} Known: {', '.join(FAMILIES)}.")
+
+
+def detector_table() -> list[dict]:
+    """Return a row for each detector: name, backbone by default, multiple of image sides, year, paper."""
+    return [
+        {
+            "name": name,
+            "backbone": "its own" if ":" in family.backbone else family.backbone,
+            "sides": f"multiples of {family.multiple}" if family.multiple > 1 else "any",
+            "year": family.year,
+            "paper": family.paper,
+        }
+        for name, family in FAMILIES.items()
+    ]
