@@ -7,22 +7,27 @@ TENSORFLOW ?= $(shell [ "$$(uname -sm)" = "Linux x86_64" ] && ! command -v nvidi
 TORCH ?= torch==2.13.0+cpu
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
+# As many tests at a time as there are cores, up to four; those of a file stay together and share what they make.
+PYTEST = $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test test-all torch parity lint format clean
+.PHONY: demo test test-slow test-all torch parity lint format clean
 
 demo: $(STAMP)-core  ## train, export and certify on images that come with a dependency
 	$(BIN)/kerasvision demo
 
 test: $(STAMP)-test  ## the quick tests
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
+
+test-slow: $(STAMP)-torch  ## the slow tests and those on real data, also against torch
+	$(PYTEST) -m "slow or realdata"
 
 test-all: $(STAMP)-torch  ## all tests, also the slow ones, those on real data and those against torch
-	$(BIN)/python -m pytest -q -m ""
+	$(PYTEST) -m ""
 
 torch: $(STAMP)-torch  ## install what the tests against torch need; without it they are skipped
 
 parity: $(STAMP)-torch  ## compare our networks with those of torchvision, written anew in torch
-	$(BIN)/python -m pytest -q -m "" tests/models/test_torch_parity.py
+	$(PYTEST) -m "" tests/models/test_torch_parity.py
 
 lint: $(STAMP)-test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

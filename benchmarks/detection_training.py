@@ -45,7 +45,7 @@ def keras_cv_detector(name: str, size: int):
         include_rescaling=True,
         input_shape=(size, size, 3),
     )
-    return keras_cv.models.YOLOV8Detector(CLASSES, "xyxy", backbone=backbone, fpn_depth=1)
+    return keras_cv.models.YOLOV8Detector(backbone, CLASSES, "xyxy", fpn_depth=1)
 
 
 def scenes(size: int, images: int):

@@ -19,6 +19,7 @@ from kerasvision.recipes.detection_training import (
     check_detector,
     most_boxes,
     train_phases,
+    with_fitting_anchors,
 )
 from kerasvision.recipes.found_boxes import in_full_batches
 from kerasvision.recipes.job import Job
@@ -49,6 +50,7 @@ def train_detector(
     seed: int = 0,
     preprocessing: str | None = None,
     options: Mapping | None = None,
+    anchors: str = "auto",
     rehearse_export: bool = True,
     distribute=None,
 ) -> DetectorRun:
@@ -89,6 +91,9 @@ def train_detector(
         seed: of everything random.
         preprocessing: what your own backbone expects of pixels (see `kerasvision.detection.detector`).
         options: further arguments of the detector's builder, for example `{"anchor_scale": 3.0}`.
+        anchors: of RetinaNet and SSD: `"auto"` takes other sizes than those of the papers where these leave
+            out many of the training boxes; `"default"` never does, nor where `options` has sizes. The
+            others have no anchors.
         rehearse_export: convert the detector to TFLite before a long training, to know that it can be.
         distribute: a `tf.distribute` strategy of one machine for training steps, for example
             `tf.distribute.MirroredStrategy()`.
@@ -117,7 +122,7 @@ def _train(out: Path, record: dict, data, given: dict) -> None:
     job = _make_job(out, record, data, given)
     say(f"Strategy: {job.strategy.name} ({job.strategy.why}).")
     with job.timed("build"), resumable.seeded(given["seed"]):
-        detector = build_detector(job)
+        detector = with_fitting_anchors(job, build_detector(job))
     spec = detector.spec.to_dict()
     job.decide(
         model=detector.spec.name,

@@ -198,6 +198,8 @@ def facts(record: Mapping, metrics: Mapping) -> dict[str, str]:
     shown = shared_facts(record, metrics, record["data"]["images"])
     own = {"Detector": decided["model"], "Backbone": decided["backbone"]}
     own["Parameters"] = f"{decided['parameters']:,}"
+    if decided.get("anchors"):
+        own["Anchors"] = decided["anchors"]
     own["Strategy"] = shown.pop("Strategy")
     own["Settings"] = decided["settings"]
     for phase, name in PHASES.items():

@@ -11,6 +11,9 @@ HEAD_RATE = {"freeze": 1e-3, "finetune": 1e-3, "scratch": 2e-3}
 BACKBONE_FACTOR = 0.3
 MOST_FREEZE_EPOCHS = 5
 MOST_REPEATS = 4.0  # how much more often an image is seen for its rare classes than others
+ANCHORS = ("auto", "default")
+ANCHOR_OPTIONS = {"anchor_scale", "scales", "smallest", "first"}  # of the builders, where a user sets sizes
+BOXES_COVERED = 0.8  # with fewer, a user is told
 SPECS = {"auto": "standard", None: "none"}
 
 
@@ -56,6 +59,8 @@ def check_choices(given: Mapping) -> None:
         raise KerasvisionError(
             f"`class_balance` must be True or False. Received: {given['class_balance']!r}."
         )
+    if given["anchors"] not in ANCHORS:
+        raise KerasvisionError(f'`anchors` must be "auto" or "default". Received: {given["anchors"]!r}.')
     clip = given["clip_norm"]
     if clip is not None and not (isinstance(clip, int | float) and 0 < clip < np.inf):
         raise KerasvisionError(f"`clip_norm` must be a number above 0, or None. Received: {clip!r}.")

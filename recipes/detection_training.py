@@ -49,6 +49,32 @@ def build_detector(job: Job):
     )
 
 
+def with_fitting_anchors(job: Job, detector):
+    """Return the detector with anchors that fit the training boxes, and note how many these cover."""
+    from kerasvision.detection.anchor_fit import fit_anchors, has_anchors
+
+    given = job.given
+    if not has_anchors(detector.head):
+        return detector
+    change = (
+        given["anchors"] == "auto"
+        and isinstance(given["model"], str)
+        and not settings.ANCHOR_OPTIONS & set(given["options"] or {})
+    )
+    boxes = [one.boxes[~one.crowd] for one in seen_boxes(job.data, "train")]
+    detector, fit = fit_anchors(detector, np.concatenate(boxes), change=change)
+    job.decide(anchors=f"cover {fit.covered:.1%} of the training boxes")
+    if fit.options:
+        sizes = ", ".join(f"{name}={value}" for name, value in fit.options.items())
+        job.decide(anchors=f"{sizes}: cover {fit.covered:.1%} of the training boxes, before {fit.before:.1%}")
+    elif fit.covered < settings.BOXES_COVERED:
+        job.advise(
+            f"{1 - fit.covered:.0%} of the training boxes overlap with no anchor, so they are learnt badly. "
+            "Train with larger images, or with a model without anchors (yolo_v8_s)."
+        )
+    return detector
+
+
 def train_phases(job: Job, detector) -> list[dict]:
     """Train all phases, each rehearsed before the first begins; return the rows of the history.
 

@@ -68,6 +68,9 @@ def detector(
     clip_norm: Annotated[float, Details(help="Largest norm of all gradients together.")] = 10.0,
     mixed_precision: Annotated[str, Details(help="auto, off, mixed_float16 or mixed_bfloat16.")] = "auto",
     ema: Annotated[float, Details(help="Decay of the average of the weights; 0: none.")] = 0.998,
+    anchors: Annotated[
+        str, Details(help="retinanet, ssd: auto (sizes that fit the boxes) or default.")
+    ] = "auto",
     rehearse_export: Annotated[bool, Details(help="First see that the detector converts to TFLite.")] = True,
     form: FormatOption = Format.table,
 ) -> None:
@@ -117,6 +120,7 @@ def detector(
         patience=patience,
         ema=ema or None,
         seed=seed,
+        anchors=anchors,
         rehearse_export=rehearse_export,
     )
     facts = {"run": str(run.folder)} | judgement_facts(run.judgement, form)

@@ -27,7 +27,16 @@ HEADER = (
     "File",
     "Images",
 )
-BOX_HEADER = (*HEADER[:4], "Boxes found too", "Equal", "AP50, Keras", "AP50, file", "Images")
+BOX_HEADER = (
+    *HEADER[:4],
+    "Boxes found too",
+    "Boxes added",
+    "Overlap",
+    "Equal",
+    "AP50, Keras",
+    "AP50, file",
+    "Images",
+)
 EXPLAINED = (
     "Largest difference: of any probability, file against model. Same answer: share of the images on which "
     "both say the same class. Keras and File: the accuracy of the model and of the file."
@@ -35,6 +44,7 @@ EXPLAINED = (
 
 BOX_EXPLAINED = (
     "Boxes found too: share of the boxes of the model that the file has too (same class, overlap of a half). "
+    "Boxes added: share of the boxes of the file that the model has not. Overlap: mean IoU of those in both. "
     "Equal: to 1e-3 in scores and places; quantised files never are, and need not be."
 )
 
@@ -85,8 +95,10 @@ def _failure(certificate: Mapping) -> Markup:
     return notice(head, tag("ul", [tag("li", failure) for failure in failures]), level="error")
 
 
-def _changed(certificate: Mapping, most: int = 10) -> Markup | None:
-    """Return the classes whose accuracy in the file differs from that in Keras, the largest loss first."""
+def _changed(
+    certificate: Mapping, *, figure: str = "Accuracy", unit: str = "Images", most: int = 10
+) -> Markup | None:
+    """Return the classes whose figure in the file differs from that in Keras, the largest loss first."""
     scores = [(name, *values) for name, values in (certificate.get("per_class") or {}).items()]
     moved = [row for row in scores if None not in row and row[1] != row[2]]
     if not moved:
@@ -94,7 +106,7 @@ def _changed(certificate: Mapping, most: int = 10) -> Markup | None:
     moved.sort(key=lambda row: row[2] - row[1])
     rows = [(name, percent(keras), percent(file), f"{count:,}") for name, keras, file, count in moved[:most]]
     title = f"{PurePath(str(certificate['file'])).name}: {plural(len(moved), 'class', 'classes')} changed"
-    header = ("Class", "Accuracy, Keras", "Accuracy, file", "Images")
+    header = ("Class", f"{figure}, Keras", f"{figure}, file", unit)
     return folded(title, table(header, rows, caption=title, numeric=(1, 2, 3)))
 
 
@@ -108,14 +120,18 @@ def box_exports(certificates: Sequence[Mapping]) -> Markup | None:
         return None
     rows = [_box_row(certificate) for certificate in certificates]
     failed = [_failure(certificate) for certificate in certificates if not certificate["passed"]]
+    changed = [_changed(certificate, figure="AP50", unit="Boxes") for certificate in certificates]
     note = tag("p", BOX_EXPLAINED, class_="soft")
-    return join([table(BOX_HEADER, rows, caption="Export certificates", numeric=range(3, 9)), note, failed])
+    shown = table(BOX_HEADER, rows, caption="Export certificates", numeric=range(3, len(BOX_HEADER)))
+    return join([shown, note, failed, changed])
 
 
 def _box_row(certificate: Mapping) -> tuple:
     return (
         *_start(certificate),
         percent(certificate["recall"]),
+        percent(1 - certificate["precision"]),
+        None if certificate["mean_iou"] is None else f"{certificate['mean_iou']:.3f}",
         percent(certificate["same"]),
         percent(certificate.get("ap50_model")),
         percent(certificate.get("ap50_file")),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasvision.detection import box_coding, from_keras_cv
+from kerasvision.detection import box_coding, from_keras_cv, select_boxes
 from kerasvision.detection.retinanet import RetinaNetHead
 from kerasvision.detection.yolo_v8 import YoloV8Head
 from kerasvision.errors import KerasvisionError, WeightsError
@@ -298,3 +298,23 @@ def test_crowds_are_not_background(name):
     gradient = np.array(tape.gradient(parts["class"], raw["class_3"]))[0]
     left, right = gradient[:, :4], gradient[:, 13:]
     assert not left.any() and (right > 0).all()
+
+
+@pytest.mark.parametrize("per_class", [False, True])
+def test_suppression_keeps_the_boxes_that_keras_cv_keeps(per_class):
+    """Ours uses an operation that converts and takes no 1.8 s for a batch; the boxes are the same."""
+    rng = np.random.default_rng(3)
+    low = rng.uniform(0, 80, (4, 60, 2))
+    boxes = np.concatenate([low, low + rng.uniform(5, 50, (4, 60, 2))], -1).astype(np.float32)
+    scores = rng.uniform(0, 1, (4, 60, 3)).astype(np.float32)
+    kind = library().layers.MultiClassNonMaxSuppression if per_class else library().layers.NonMaxSuppression
+    theirs = kind("xyxy", from_logits=False, iou_threshold=0.4, confidence_threshold=0.3, max_detections=25)(
+        tf.constant(boxes), tf.constant(scores), image_shape=(200, 200, 3)
+    )
+    ours = select_boxes(boxes, scores, most=25, overlap=0.4, threshold=0.3, per_class=per_class)
+    for image in range(4):
+        count = int(ours["count"][image])
+        assert 5 < count == int(theirs["num_detections"][image])
+        for name, other in (("boxes", "boxes"), ("scores", "confidence"), ("classes", "classes")):
+            found = keras.ops.convert_to_numpy(theirs[other])[image, :count]
+            np.testing.assert_allclose(ours[name][image, :count], found, rtol=1e-6, atol=1e-4, err_msg=name)

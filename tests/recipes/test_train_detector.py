@@ -76,6 +76,24 @@ def test_samples_stay_with_the_run_in_pixels_of_the_resized_images(run, data):
         np.testing.assert_allclose(by_pixels[part.sources[index].tobytes()].boxes, boxes.boxes, atol=1e-3)
 
 
+def test_anchors_are_fitted_and_stay_with_the_run(run):
+    decided = run.record["decided"]
+    assert decided["anchors"].startswith("scales=(") and "before" in decided["anchors"]
+    assert run.detector.head.scales == tuple(decided["spec"]["options"]["scales"])
+    assert decided["anchors"] in (run.folder / "report.html").read_text()
+
+
+def test_anchors_of_the_user_stay(data, tmp_path):
+    scales = (0.1, 0.2, 0.4, 0.8, 1.0)
+    images = scenes(count=12)
+    given = train(images, tmp_path / "given", epochs=1, freeze_epochs=0, options={"scales": scales})
+    assert given.detector.head.scales == scales
+    default = train(images, tmp_path / "default", epochs=1, freeze_epochs=0, anchors="default")
+    assert default.detector.spec.options == {}
+    with pytest.raises(KerasvisionError, match="`anchors` must be"):
+        train(images, tmp_path / "other", anchors="none")
+
+
 def test_the_frozen_backbone_stays_and_heads_with_batchnorm_learn(data, tmp_path):
     network = backbone()
     before = {w.path: np.array(w) for w in network.weights}
