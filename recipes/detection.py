@@ -90,7 +90,8 @@ def train_detector(
         ema: decay of an average of the weights, which is what is judged and kept; None: none.
         seed: of everything random.
         preprocessing: what your own backbone expects of pixels (see `kerasvision.detection.detector`).
-        options: further arguments of the detector's builder, for example `{"anchor_scale": 3.0}`.
+        options: further arguments of the detector's builder, for example `{"anchor_scale": 3.0}`. RetinaNet
+            has BatchNorm in its heads (`{"batchnorm": True}`) where it is trained from scratch.
         anchors: of RetinaNet and SSD: `"auto"` takes other sizes than those of the papers where these leave
             out many of the training boxes; `"default"` never does, nor where `options` has sizes. The
             others have no anchors.

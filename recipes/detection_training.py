@@ -32,12 +32,14 @@ JUDGE_BATCH = 8
 def build_detector(job: Job):
     """Build the detector that the arguments describe; one of the user's own is copied."""
     from kerasvision.detection import build, detector
+    from kerasvision.detection.families import family_of
 
     given, model = job.given, job.given["model"]
     if not isinstance(model, str):
         copied = build(model.spec)
         copied.model.set_weights(model.model.get_weights())
         return copied
+    options = family_of(model).scratch if job.strategy.name == "scratch" else {}
     return detector(
         model,
         classes=len(job.data.class_names),
@@ -45,7 +47,7 @@ def build_detector(job: Job):
         backbone=given["backbone"],
         weights=given["weights"],
         preprocessing=given["preprocessing"],
-        **(given["options"] or {}),
+        **{**options, **(given["options"] or {})},
     )
 
 

@@ -21,6 +21,7 @@ class Family:
         year: of the paper; YOLOv8 has none, but a repository.
         multiple: sides of the image must be multiples of this.
         settings: keyword arguments that make this variant.
+        scratch: options by default where nothing has trained weights.
     """
 
     layout: str
@@ -29,13 +30,19 @@ class Family:
     year: int
     multiple: int = 1
     settings: Mapping = field(default_factory=dict, hash=False)
+    scratch: Mapping = field(default_factory=dict, hash=False)
 
 
 _SSD = {"paper": "https://arxiv.org/abs/1512.02325", "year": 2016}
 _YOLO_V8 = {"paper": "https://github.com/ultralytics/ultralytics", "year": 2023, "multiple": 32}
 FAMILIES = {
     "retinanet": Family(
-        "keras_cv:retinanet", "resnet50", "https://arxiv.org/abs/1708.02002", year=2017, multiple=32
+        "keras_cv:retinanet",
+        "resnet50",
+        "https://arxiv.org/abs/1708.02002",
+        year=2017,
+        multiple=32,
+        scratch={"batchnorm": True},
     ),
     **{
         f"yolo_v8_{size}": Family(

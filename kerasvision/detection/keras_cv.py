@@ -37,7 +37,14 @@ NEAR = -0.5
 PRESETS = ("yolo_v8_m_pascalvoc", "retinanet_resnet50_pascalvoc")
 
 
-def retinanet(backbone: keras.Model, classes: int, *, anchor_scale: float = 4.0, low_quality: bool = True):
+def retinanet(
+    backbone: keras.Model,
+    classes: int,
+    *,
+    anchor_scale: float = 4.0,
+    low_quality: bool = True,
+    batchnorm: bool = False,
+):
     """Lay out RetinaNet: keras-cv's feature pyramid and prediction heads, shared by all levels.
 
     Args:
@@ -45,6 +52,9 @@ def retinanet(backbone: keras.Model, classes: int, *, anchor_scale: float = 4.0,
         classes: number of classes.
         anchor_scale: side of the smallest anchor of a level, in strides of the level.
         low_quality: each box is learnt by the anchor that fits it best, also where they overlap little.
+        batchnorm: normalise in the prediction heads, each level by itself while the convolutions are shared
+            (Tan et al., EfficientDet, 2020). Neither the paper nor keras-cv do; from scratch it is what makes
+            the network learn (He et al., Rethinking ImageNet pre-training, 2019, section 3.1).
 
     Returns:
         Raw outputs of levels 3 to 7, and the `RetinaNetHead`.
@@ -54,10 +64,12 @@ def retinanet(backbone: keras.Model, classes: int, *, anchor_scale: float = 4.0,
     library = _library()
     maps = _feature_pyramid(library.FeaturePyramid(), _whole_maps(backbone))
     bias = keras.initializers.Constant(-np.log((1 - PRIOR) / PRIOR))
-    box = _prediction_head(library.PredictionHead(ANCHORS_PER_PLACE * 4, "zeros"), "box_head")
-    kind = _prediction_head(library.PredictionHead(ANCHORS_PER_PLACE * classes, bias), "class_head")
-    outputs = {f"box_{level}": box(x) for level, x in maps.items()}
-    outputs |= {f"class_{level}": kind(x) for level, x in maps.items()}
+    box = _prediction_head(library.PredictionHead(ANCHORS_PER_PLACE * 4, "zeros"), "box_head", batchnorm)
+    kind = _prediction_head(
+        library.PredictionHead(ANCHORS_PER_PLACE * classes, bias), "class_head", batchnorm
+    )
+    outputs = {f"box_{level}": box(x, level) for level, x in maps.items()}
+    outputs |= {f"class_{level}": kind(x, level) for level, x in maps.items()}
     size = tuple(backbone.inputs[0].shape[1:3])
     return outputs, RetinaNetHead(classes, size, tuple(maps), anchor_scale, low_quality)
 
@@ -263,14 +275,23 @@ def _feature_pyramid(parts, maps: dict) -> dict:
     return {3: conv("c3_3x3")(p3), 4: conv("c4_3x3")(p4), 5: conv("c5_3x3")(p5), 6: p6, 7: p7}
 
 
-def _prediction_head(parts, name: str):
-    """Return a function that applies the layers of a `PredictionHead`, the same ones at each call."""
-    convs = [graph.copy_layer(conv, name=f"{name}_{i}") for i, conv in enumerate(parts.conv_layers, 1)]
-    convs.append(graph.copy_layer(parts.prediction_layer, name=f"{name}_out"))
+def _prediction_head(parts, name: str, batchnorm: bool):
+    """Return a function that applies the layers of a `PredictionHead` to the map of a level.
 
-    def apply(x):
+    The convolutions are the same ones at each call; BatchNorm, where there is any, is that of the level.
+    """
+    changed = {"activation": None, "use_bias": False} if batchnorm else {}
+    convs = [
+        graph.copy_layer(conv, name=f"{name}_{i}", **changed) for i, conv in enumerate(parts.conv_layers, 1)
+    ]
+    last = graph.copy_layer(parts.prediction_layer, name=f"{name}_out")
+
+    def apply(x, level: int):
         for conv in convs:
             x = conv(x)
-        return x
+            if batchnorm:
+                x = layers.BatchNormalization(momentum=0.9, name=f"{conv.name}_bn_{level}")(x)
+                x = layers.ReLU(name=f"{conv.name}_relu_{level}")(x)
+        return last(x)
 
     return apply

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasvision.detection import box_coding, from_keras_cv, select_boxes
+from kerasvision.detection import box_coding, detector, from_keras_cv, select_boxes
 from kerasvision.detection.retinanet import RetinaNetHead
 from kerasvision.detection.yolo_v8 import YoloV8Head
 from kerasvision.errors import KerasvisionError, WeightsError
@@ -121,6 +121,23 @@ def test_taken_over_for_other_classes(theirs, capsys, monkeypatch):
 def test_not_a_detector_of_keras_cv(model):
     with pytest.raises(KerasvisionError, match="`model` must be a keras-cv"):
         from_keras_cv(model, image_size=64)
+
+
+def test_normalised_heads_share_convolutions_but_not_statistics():
+    small = {"backbone": "mobilenet_v2", "weights": None, "backbone_options": {"alpha": 0.35}}
+    plain, normalised = (
+        detector("retinanet", classes=2, image_size=64, **small, batchnorm=on).model for on in (False, True)
+    )
+    heads = [layer for layer in normalised.layers if layer.name.startswith(("box_head", "class_head"))]
+    norms = [layer for layer in heads if isinstance(layer, keras.layers.BatchNormalization)]
+    convs = [layer for layer in heads if isinstance(layer, keras.layers.Conv2D)]
+    assert len(norms) == 2 * 3 * 5 and len(convs) == 2 * 4
+    assert not any("_bn_" in layer.name for layer in plain.layers if "_head" in layer.name)
+    # Of each channel of three convolutions of both heads: four numbers a level instead of a bias.
+    assert normalised.count_params() - plain.count_params() == 2 * 3 * 256 * (5 * 4 - 1)
+    assert {name: x.shape for name, x in plain.output.items()} == {
+        name: x.shape for name, x in normalised.output.items()
+    }
 
 
 def test_hub_that_cannot_be_reached(monkeypatch):
