@@ -11,6 +11,7 @@ layers with a ReLU as well was no better, and correcting several layers at once 
 predecessors corrected.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,20 +39,26 @@ class _Layer:
     linear: bool
 
 
-def correct_biases(quantised: bytes, reference: bytes, images: np.ndarray) -> bytes:
+def correct_biases(quantised: bytes, reference: bytes, images: np.ndarray, *, most: int = _IMAGES) -> bytes:
     """Return an int8 file with corrected biases, or the file as it was where that is closer to the reference.
 
     Args:
         quantised: the int8 file of a model.
         reference: the float32 file of the same model.
-        images: (n, h, w, 3) uint8 training images; the first 64 are used.
+        images: (n, h, w, 3) uint8 training images.
+        most: only the first so many are used.
     """
-    images = images[:_IMAGES]
+    images = images[:most]
     model, floats = (schema.ModelT.InitFromPackedBuf(data, 0) for data in (quantised, reference))
     layers, twins = _layers(model), _layers(floats)
     if [(layer.kind, layer.shape) for layer in layers] != [(twin.kind, twin.shape) for twin in twins]:
         return quantised
-    chosen = [pair for pair in zip(layers, twins, strict=True) if _correctable(model, pair[0])]
+    uses = Counter(layer.bias for layer in layers)
+    chosen = [
+        pair
+        for pair in zip(layers, twins, strict=True)
+        if _correctable(model, pair[0]) and uses[pair[0].bias] == 1
+    ]
     if not chosen:
         return quantised
     wanted = _channel_means(floats, [twin.output for _, twin in chosen], images)
@@ -87,12 +94,14 @@ def _correctable(model, layer: _Layer) -> bool:
 def _channel_means(model, outputs: list[int], images: np.ndarray) -> list[np.ndarray]:
     """Run a file with other outputs; return the mean of each channel of each."""
     graph = model.subgraphs[0]
-    kept = graph.outputs, model.signatureDefs
+    kept = graph.outputs, graph.operators, model.signatureDefs
+    last = max(n for n, op in enumerate(graph.operators) if set(outputs) & set(map(int, op.outputs)))
     graph.outputs, model.signatureDefs = np.asarray(outputs, np.int32), []
+    graph.operators = graph.operators[: last + 1]  # what comes after need not be computed
     try:
         run = LiteRTModel(pack(model, sum(len(b.data) for b in model.buffers if b.data is not None)))
     finally:
-        graph.outputs, model.signatureDefs = kept
+        graph.outputs, graph.operators, model.signatureDefs = kept
     sums = [0.0] * len(outputs)
     for image in images:
         for place, values in enumerate(run(image[None]).values()):

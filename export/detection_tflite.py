@@ -6,6 +6,7 @@ from pathlib import Path
 from kerasvision import _litert
 from kerasvision._tflite_file import describe
 from kerasvision.errors import ExportError
+from kerasvision.export.bias_correction import correct_biases
 from kerasvision.export.detection_certificate import certify_detector
 from kerasvision.export.detection_graph import as_floats, choose
 from kerasvision.export.detection_joining import join
@@ -14,6 +15,9 @@ from kerasvision.export.linting import lint
 from kerasvision.export.metadata import add_detector_metadata
 from kerasvision.export.placing import ExportedFile, write_certified
 from kerasvision.export.runners import DETECTIONS
+
+# Images that biases are corrected by: each has a mean over all places of its maps, so a few do.
+_CORRECTED_BY = 16
 
 
 def detector_to_tflite(
@@ -45,12 +49,7 @@ def tflite_bytes(source: DetectionSource, quantize: str | None) -> bytes:
         raise ExportError(
             '`calibration` must be given for quantize="int8": 100 to 200 training images, all classes alike.'
         )
-    network = _litert.convert(
-        source.detector.model,
-        input_shape=source.input_shape,
-        quantize=quantize,
-        calibration=source.calibration if quantize == "int8" else None,
-    )
+    network = _network(source, quantize)
     shapes = {name: info.shape for name, info in describe(network).outputs.items()}
 
     def read(outputs):
@@ -65,3 +64,20 @@ def tflite_bytes(source: DetectionSource, quantize: str | None) -> bytes:
         labels=source.labels,
         preprocessing=source.preprocessing.to_dict(),
     )
+
+
+def _network(source: DetectionSource, quantize: str | None) -> bytes:
+    """Return the network as a file; that of int8 with its biases corrected."""
+
+    def converted(quantize, calibration=None):
+        return _litert.convert(
+            source.detector.model,
+            input_shape=source.input_shape,
+            quantize=quantize,
+            calibration=calibration,
+        )
+
+    if quantize != "int8":
+        return converted(quantize)
+    network = converted("int8", source.calibration)
+    return correct_biases(network, converted(None), source.calibration, most=_CORRECTED_BY)
