@@ -16,6 +16,7 @@ FAMILIES = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_from_scratch_to_ap50_above_nine_tenths(name, tmp_path):
     keras.utils.set_random_seed(0)
