@@ -121,3 +121,18 @@ def make_photos(
         pixels = smooth + np.roll(grain, 997 * i, (0, 1))
         Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(file, quality=quality)
     return folder
+
+
+def keras_cv_retinanet(size: int, classes: int):
+    """Return keras-cv's RetinaNet on its ResNet18, with random weights, for square images."""
+    import keras_cv
+
+    backbone = keras_cv.models.ResNetBackbone(
+        stackwise_filters=[64, 128, 256, 512],
+        stackwise_blocks=[2, 2, 2, 2],
+        stackwise_strides=[1, 2, 2, 2],
+        include_rescaling=True,
+        block_type="basic_block",
+        input_shape=(size, size, 3),
+    )
+    return keras_cv.models.RetinaNet(backbone, classes, "xyxy")

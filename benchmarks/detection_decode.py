@@ -13,9 +13,9 @@ import statistics
 import time
 
 import keras
-import keras_cv
 import numpy as np
 import tensorflow as tf
+from common import keras_cv_retinanet
 
 from kerasvision.detection import from_keras_cv, select_boxes
 from kerasvision.detection.finding import finder
@@ -35,15 +35,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
     keras.utils.set_random_seed(0)
-    backbone = keras_cv.models.ResNetBackbone(
-        stackwise_filters=[64, 128, 256, 512],
-        stackwise_blocks=[2, 2, 2, 2],
-        stackwise_strides=[1, 2, 2, 2],
-        include_rescaling=True,
-        block_type="basic_block",
-        input_shape=(given.size, given.size, 3),
-    )
-    theirs = keras_cv.models.RetinaNet(backbone, CLASSES, "xyxy")
+    theirs = keras_cv_retinanet(given.size, CLASSES)
     ours = from_keras_cv(theirs, image_size=given.size)
     images = np.random.default_rng(0).uniform(0, 255, (given.batch, given.size, given.size, 3))
     images = tf.constant(images, tf.float32)

@@ -16,7 +16,7 @@ import json
 import statistics
 import time
 
-from common import alternate, median, print_table, run_arm, verdict
+from common import alternate, keras_cv_retinanet, median, print_table, run_arm, verdict
 
 KERAS_CV, OURS = "fit", "kerasvision"
 CLASSES, BATCH, WANTED = 3, 8, 1.0
@@ -30,15 +30,7 @@ def keras_cv_detector(name: str, size: int):
 
     keras.utils.set_random_seed(0)
     if name == "retinanet":
-        backbone = keras_cv.models.ResNetBackbone(
-            stackwise_filters=[64, 128, 256, 512],
-            stackwise_blocks=[2, 2, 2, 2],
-            stackwise_strides=[1, 2, 2, 2],
-            include_rescaling=True,
-            block_type="basic_block",
-            input_shape=(size, size, 3),
-        )
-        return keras_cv.models.RetinaNet(backbone, CLASSES, "xyxy")
+        return keras_cv_retinanet(size, CLASSES)
     backbone = keras_cv.models.YOLOV8Backbone(
         stackwise_channels=[32, 64, 128, 256],
         stackwise_depth=[1, 2, 2, 1],
