@@ -152,7 +152,8 @@ def checked_kinds(formats: Sequence[str], quantize) -> tuple:
     """
     kinds = (quantize,) if quantize is None or isinstance(quantize, str) else tuple(quantize)
     if isinstance(formats, str) or not formats or not set(formats) <= set(_FORMATS):
-        raise ExportError(f"`formats` must be some of {_FORMATS}. Received: {formats!r}.")
+        given = formats if isinstance(formats, str) else ", ".join(map(str, formats))
+        raise ExportError(f"`formats` must be some of {', '.join(_FORMATS)}. Received: {given or 'none'}.")
     if not kinds or not set(kinds) <= set(_KINDS):
         raise ExportError(f"`quantize` must be one or some of {_KINDS}. Received: {quantize!r}.")
     if "tflite" not in formats and kinds != (None,):

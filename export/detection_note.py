@@ -32,7 +32,7 @@ def detection_note(source: DetectionSource, exported: Sequence[ExportedFile]) ->
     parts = [
         _introduction(source),
         _table(exported),
-        *([_tflite_code(tflite[-1].path.name, source.preprocessing.resize)] if tflite else []),
+        *([_tflite_code(tflite[-1].path.name, source)] if tflite else []),
         *([_SAVED_MODEL_CODE] if "saved_model" in formats else []),
         *([_ONNX_CODE] if "onnx" in formats else []),
     ]
@@ -45,13 +45,16 @@ def _introduction(source: DetectionSource) -> str:
     apart = "of the same class" if chosen.per_class else "of any class"
     return f"""# {source.name}: a detector
 
-**Input**: one photo of {width} x {height} pixels (width x height), RGB, values from 0 to 255 as they are.
+**Input**: one photo of {width} x {height} pixels (width x height), RGB, values from 0 to 255 as they are,
+uint8 for the int8 TFLite file and float32 for all others.
 Scaling is inside the model: do not divide by 255, do not subtract a mean.
 A photo of another size is {RESIZE[source.preprocessing.resize]}, with bilinear
 interpolation *and antialiasing*.
 It must be upright: apply the EXIF orientation before.
 
 **Outputs**, in this order, for n images (one in TFLite and ONNX) and {chosen.most} boxes:
+
+TFLite files give float32 only; the others have int32 for `classes` and `count`.
 
 | output | shape | what |
 |---|---|---|
@@ -63,8 +66,25 @@ It must be upright: apply the EXIF orientation before.
 Classes: {", ".join(labels[:10])}{", …" if len(labels) > 10 else ""}.
 Non-maximum suppression is inside: of two boxes {apart} that overlap by more than {chosen.overlap:g} (IoU)
 the better one is there, and only boxes with scores above {chosen.threshold:g}.
-An app shows those above a higher threshold, often 0.3 to 0.5.
+{_shown(source)}
 """
+
+
+def _shown(source: DetectionSource) -> str:
+    """Say from which scores on an app shows boxes."""
+    if source.thresholds is None:
+        return "An app shows those above a higher threshold, often 0.3 to 0.5."
+    rows = [f"| {label} | {threshold:.2f} |" for label, threshold in source.thresholds.items()]
+    return "\n".join(
+        [
+            "An app shows those from these scores on, which gave the best F1 on held-out images",
+            "(`thresholds.json` inside the TFLite file has them too):",
+            "",
+            "| class | least score |",
+            "|---|---|",
+            *rows,
+        ]
+    )
 
 
 def _table(exported: Sequence[ExportedFile]) -> str:
@@ -88,7 +108,10 @@ def _table(exported: Sequence[ExportedFile]) -> str:
     return "\n".join([*head, *rows, "", note])
 
 
-def _tflite_code(name: str, resize: str) -> str:
+def _tflite_code(name: str, source: DetectionSource) -> str:
+    resize, thresholds = source.preprocessing.resize, source.thresholds
+    lowest = 0.4 if thresholds is None else min(thresholds.values())
+    shown = dict.fromkeys(source.labels, lowest) if thresholds is None else dict(thresholds)
     return f"""## TFLite
 
 The labels are inside the file. MediaPipe stretches a photo to the input size by itself and without
@@ -100,7 +123,7 @@ Android (Kotlin, `com.google.mediapipe:tasks-vision`):
 ```kotlin
 val options = ObjectDetector.ObjectDetectorOptions.builder()
     .setBaseOptions(BaseOptions.builder().setModelAssetPath("{name}").build())
-    .setScoreThreshold(0.4f)
+    .setScoreThreshold({lowest:.2f}f)  // the lowest of the classes; check each box by its own
     .build()
 val detector = ObjectDetector.createFromOptions(context, options)
 for (found in detector.detect(BitmapImageBuilder(bitmap).build()).detections()) {{
@@ -117,6 +140,7 @@ from PIL import Image, ImageOps
 from ai_edge_litert.interpreter import Interpreter
 
 labels = open("labels.txt", encoding="utf-8").read().splitlines()
+least = {shown}
 run = Interpreter("{name}").get_signature_runner("serving_default")
 details = run.get_input_details()["image"]
 height, width = map(int, details["shape"][1:3])
@@ -126,9 +150,12 @@ found = run(image=np.asarray(photo, details["dtype"])[None])
 photo = original
 {_BACK[resize]}
 for index in range(int(found["count"][0])):
+    label, score = labels[int(found["classes"][0, index])], found["scores"][0, index]
+    if score < least[label]:
+        continue
     ymin, xmin, ymax, xmax = found["boxes"][0, index]
     box = [left + xmin * across, top + ymin * down, left + xmax * across, top + ymax * down]
-    print(labels[int(found["classes"][0, index])], found["scores"][0, index], *box)
+    print(label, score, *box)
 ```
 """
 

@@ -68,7 +68,7 @@ def write_detector(source: DetectionSource, folder: Path) -> None:
         input_signature=[image_bytes],
     )
     archive.write_out(str(folder), verbose=False)
-    write_extras(folder, source.labels, source.preprocessing)
+    write_extras(folder, source.labels, source.preprocessing, source.thresholds)
 
 
 def photo_failures(source: DetectionSource, folder: Path) -> list[str]:

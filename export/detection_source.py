@@ -1,6 +1,6 @@
 """What the export of a detector starts from: the detector, its labels, and images to prove the file on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 
@@ -55,6 +55,7 @@ class DetectionSource:
         truth: one `ImageBoxes` an image of `images`, in pixels of these resized images; or `None`: AP is not
             compared then.
         selection: which boxes the file gives.
+        thresholds: class name -> least score of a box that an app shows, told in the files; or `None`.
     """
 
     detector: object
@@ -64,6 +65,7 @@ class DetectionSource:
     images: np.ndarray
     truth: Sequence[ImageBoxes] | None = None
     selection: Selection = field(default_factory=Selection)
+    thresholds: Mapping[str, float] | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "labels", tuple(self.labels))
@@ -74,6 +76,11 @@ class DetectionSource:
         for name in ("calibration", "images"):
             check_images(name, getattr(self, name), self.input_shape)
         check_labels(self.labels)
+        if self.thresholds is not None and set(self.thresholds) != set(self.labels):
+            raise ExportError(
+                f"`thresholds` must have one number for each of {list(self.labels)}. "
+                f"Received: {list(self.thresholds)}."
+            )
         if self.truth is not None:
             _check_truth(self.truth, len(self.images), self.preprocessing.image_size, len(self.labels))
 

@@ -63,6 +63,7 @@ def tflite_bytes(source: DetectionSource, quantize: str | None) -> bytes:
         description=f"Detector, {len(source.labels)} classes. Photos are resized by: {resize}.",
         labels=source.labels,
         preprocessing=source.preprocessing.to_dict(),
+        thresholds=source.thresholds,
     )
 
 

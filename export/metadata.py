@@ -23,7 +23,7 @@ from kerasvision._tflite_file import metadata_buffer, read_tflite, with_metadata
 from kerasvision.errors import ExportError
 
 ENTRY, IDENTIFIER = "TFLITE_METADATA", b"M001"
-LABELS_FILE, PREPROCESSING_FILE = "labels.txt", "preprocessing.json"
+LABELS_FILE, PREPROCESSING_FILE, THRESHOLDS_FILE = "labels.txt", "preprocessing.json", "thresholds.json"
 # Versions of the schema that have every field that is written here; groups of tensors came with 1.2.0.
 MIN_PARSER_VERSION, MIN_PARSER_VERSION_DETECTOR = "1.0.0", "1.2.0"
 # The outputs of a detector, and the names by which MediaPipe's ObjectDetector knows them, in the order that
@@ -54,6 +54,7 @@ class Metadata:
         preprocessing: `Preprocessing.to_dict()`, or `None`.
         min_parser_version: version of the schema that a reader must know.
         outputs: names of the outputs, in the order of the file.
+        thresholds: class name -> least score of a box to show, or `None`.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Metadata:
     preprocessing: Mapping | None
     min_parser_version: str
     outputs: tuple[str, ...] = ()
+    thresholds: Mapping[str, float] | None = None
 
 
 def add_classifier_metadata(
@@ -96,6 +98,7 @@ def add_detector_metadata(
     description: str,
     labels: Sequence[str],
     preprocessing: Mapping | None = None,
+    thresholds: Mapping[str, float] | None = None,
 ) -> bytes:
     """Return a detector's TFLite file with metadata and labels in it.
 
@@ -106,11 +109,12 @@ def add_detector_metadata(
         description: of the model.
         labels: names of the classes.
         preprocessing: `Preprocessing.to_dict()`, packed beside the labels.
+        thresholds: class name -> least score of a box to show, packed beside the labels.
     """
     group = {0: "detection_result", 1: list(DETECTION_NAMES.values())[:3]}  # TensorGroup: name, tensor_names
     graph = {2: [_image()], 3: _detections(), 8: [group]}
     version = MIN_PARSER_VERSION_DETECTOR
-    return _with_metadata(data, name, description, graph, version, labels, preprocessing)
+    return _with_metadata(data, name, description, graph, version, labels, preprocessing, thresholds)
 
 
 def read_metadata(file: str | os.PathLike | bytes) -> Metadata | None:
@@ -132,7 +136,7 @@ def read_metadata(file: str | os.PathLike | bytes) -> Metadata | None:
         raise ExportError(f"The metadata of this TFLite file are damaged: {error}.") from None
 
 
-def _with_metadata(data, name, description, graph, version, labels, preprocessing) -> bytes:
+def _with_metadata(data, name, description, graph, version, labels, preprocessing, thresholds=None) -> bytes:
     """Write ModelMetadata; `graph` is its SubGraphMetadata."""
     packed = {LABELS_FILE: "\n".join(labels) + "\n"}
     # name, description, subgraph_metadata, associated_files, min_parser_version
@@ -141,6 +145,10 @@ def _with_metadata(data, name, description, graph, version, labels, preprocessin
         packed[PREPROCESSING_FILE] = json.dumps(dict(preprocessing))
         # AssociatedFile: name, description, type
         model[6] = [{0: PREPROCESSING_FILE, 1: "How a photo becomes the input.", 2: _Byte(_DESCRIPTIONS)}]
+    if thresholds is not None:
+        packed[THRESHOLDS_FILE] = json.dumps(dict(thresholds))
+        described = {0: THRESHOLDS_FILE, 1: "Least scores of boxes to show.", 2: _Byte(_DESCRIPTIONS)}
+        model[6] = [*model.get(6, ()), described]
     content = _flatbuffer(model, IDENTIFIER)
     return with_metadata_buffer(data, ENTRY, content) + _archive(packed)
 
@@ -252,7 +260,7 @@ def _read(content: bytes, packed: Mapping[str, str]) -> Metadata:
     mean, std = [_floats(normalization[0], slot) for slot in (0, 1)] if normalization else ((), ())
     kinds = (_AXIS_LABELS, _VALUE_LABELS)
     labels = [_text(f, 0) for output in outputs for f in _children(output, 6) if _byte(f, 2) in kinds]
-    settings = packed.get(PREPROCESSING_FILE)
+    settings, thresholds = packed.get(PREPROCESSING_FILE), packed.get(THRESHOLDS_FILE)
     return Metadata(
         name=_text(model, 0),
         description=_text(model, 1),
@@ -262,6 +270,7 @@ def _read(content: bytes, packed: Mapping[str, str]) -> Metadata:
         preprocessing=None if settings is None else json.loads(settings),
         min_parser_version=_text(model, 7),
         outputs=tuple(_text(output, 0) for output in outputs),
+        thresholds=None if thresholds is None else json.loads(thresholds),
     )
 
 

@@ -89,7 +89,7 @@ def write_onnx(function: Callable, shape: Sequence[int | None], source, place: P
     Args:
         function: takes float32 images and returns name -> output.
         shape: of the images; `None` leaves the batch open.
-        source: its `labels` and `preprocessing` are written into the file.
+        source: its `labels`, `preprocessing` and, of a detector, `thresholds` are written into the file.
         place: where to.
     """
     import onnx
@@ -99,12 +99,9 @@ def write_onnx(function: Callable, shape: Sequence[int | None], source, place: P
     spec = tf.TensorSpec(shape, tf.float32, name="image")
     serve = tf.function(function, input_signature=[spec], autograph=False)
     model, _ = tf2onnx.convert.from_function(serve, input_signature=[spec], opset=OPSET)
-    onnx.helper.set_model_props(
-        model,
-        {
-            "labels": json.dumps(source.labels),
-            "preprocessing": json.dumps(source.preprocessing.to_dict()),
-        },
-    )
+    facts = {"labels": source.labels, "preprocessing": source.preprocessing.to_dict()}
+    if thresholds := getattr(source, "thresholds", None):
+        facts["thresholds"] = dict(thresholds)
+    onnx.helper.set_model_props(model, {name: json.dumps(fact) for name, fact in facts.items()})
     onnx.checker.check_model(model)
     place.write_bytes(model.SerializeToString())

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,13 @@ import numpy as np
 from kerasvision import files
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.errors import ExportError, require
-from kerasvision.export.metadata import DETECTION_NAMES, LABELS_FILE, PREPROCESSING_FILE, read_metadata
+from kerasvision.export.metadata import (
+    DETECTION_NAMES,
+    LABELS_FILE,
+    PREPROCESSING_FILE,
+    THRESHOLDS_FILE,
+    read_metadata,
+)
 
 # TensorFlow's own name for files that a SavedModel carries along without using them.
 EXTRAS = "assets.extra"
@@ -31,6 +37,7 @@ class Runner:
         labels: names of the classes, as far as the file knows them.
         preprocessing: how photos become its input, as far as the file knows it.
         outputs: names of the outputs that make up the answer.
+        thresholds: of a detector, class name -> least score of a box to show, as far as the file knows it.
     """
 
     file: Path
@@ -40,6 +47,7 @@ class Runner:
     preprocessing: Preprocessing | None
     outputs: tuple[str, ...]
     _run: Callable[[np.ndarray, tuple[str, ...]], dict[str, np.ndarray]]
+    thresholds: Mapping[str, float] | None = None
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return probabilities, (n, classes) float32, for uint8 images, (n, h, w, 3).
@@ -105,28 +113,31 @@ def open_file(file: str | os.PathLike, *, threads: int | None = None) -> Runner:
     size, names, run = opener[kind](Path(file), threads)
     if None in size or -1 in size:
         raise ExportError(f"{file} leaves its image size open: {tuple(size)}.")
-    labels, preprocessing = _facts(Path(file), kind)
+    labels, preprocessing, thresholds = _facts(Path(file), kind)
     facts = Path(file), kind, tuple(map(int, size)), labels, preprocessing
     if set(DETECTIONS) <= set(names):
         from kerasvision.export.detection_runner import DetectionRunner
 
-        return DetectionRunner(*facts, DETECTIONS, run)
+        return DetectionRunner(*facts, DETECTIONS, run, thresholds)
     return Runner(*facts, ("probabilities" if "probabilities" in names else next(iter(names)),), run)
 
 
-def _facts(file: Path, kind: str) -> tuple[tuple[str, ...], Preprocessing | None]:
-    """Return the labels and the preprocessing that a file carries along."""
-    labels, settings = (), None
+def _facts(file: Path, kind: str) -> tuple[tuple[str, ...], Preprocessing | None, Mapping | None]:
+    """Return the labels, the preprocessing and the thresholds that a file carries along."""
+    labels, settings, thresholds = (), None, None
     if kind == "tflite" and (found := read_metadata(file)):
-        labels, settings = found.labels, found.preprocessing
+        labels, settings, thresholds = found.labels, found.preprocessing, found.thresholds
     if kind == "saved_model" and (file / EXTRAS / LABELS_FILE).is_file():
         labels = tuple((file / EXTRAS / LABELS_FILE).read_text(encoding="utf-8").splitlines())
         settings = files.read_json(file / EXTRAS / PREPROCESSING_FILE)
+        if (file / EXTRAS / THRESHOLDS_FILE).is_file():
+            thresholds = files.read_json(file / EXTRAS / THRESHOLDS_FILE)
     if kind == "onnx":
         properties = _onnx_session(file, 1).get_modelmeta().custom_metadata_map
         labels = tuple(json.loads(properties.get("labels", "[]")))
         settings = json.loads(properties.get("preprocessing", "null"))
-    return labels, None if settings is None else Preprocessing.from_dict(settings)
+        thresholds = json.loads(properties.get("thresholds", "null"))
+    return labels, None if settings is None else Preprocessing.from_dict(settings), thresholds
 
 
 def model_runner(model) -> Callable[[np.ndarray], np.ndarray]:

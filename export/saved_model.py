@@ -10,7 +10,7 @@ import numpy as np
 
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.export.certificate import TOLERANCES
-from kerasvision.export.metadata import LABELS_FILE, PREPROCESSING_FILE
+from kerasvision.export.metadata import LABELS_FILE, PREPROCESSING_FILE, THRESHOLDS_FILE
 from kerasvision.export.placing import ExportedFile, write_certified
 from kerasvision.export.runners import EXTRAS
 from kerasvision.export.source import ExportSource, as_source
@@ -111,12 +111,19 @@ def write_saved_model(source: ExportSource, folder: Path) -> None:
     write_extras(folder, source.labels, source.preprocessing)
 
 
-def write_extras(folder: Path, labels: Sequence[str], preprocessing: Preprocessing) -> None:
-    """Put labels and preprocessing into the folder of a SavedModel."""
+def write_extras(
+    folder: Path,
+    labels: Sequence[str],
+    preprocessing: Preprocessing,
+    thresholds: Mapping[str, float] | None = None,
+) -> None:
+    """Put labels, preprocessing and, of a detector, thresholds into the folder of a SavedModel."""
     extras = folder / EXTRAS
     extras.mkdir()
     (extras / LABELS_FILE).write_text("\n".join(labels) + "\n", encoding="utf-8")
     (extras / PREPROCESSING_FILE).write_text(json.dumps(preprocessing.to_dict()), encoding="utf-8")
+    if thresholds:
+        (extras / THRESHOLDS_FILE).write_text(json.dumps(dict(thresholds)), encoding="utf-8")
 
 
 def bytes_failures(

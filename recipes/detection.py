@@ -163,6 +163,7 @@ def _rehearse_export(job: Job, detector) -> None:
         return
     from kerasvision.export import rehearse_detector
 
+    say("Rehearsing the export: is there an operation for everything in the detector?")
     rehearse_detector(detector)
     job.decide(rehearsed=True)
 

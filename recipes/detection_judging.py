@@ -22,6 +22,7 @@ from kerasvision.report.box_pictures import LONGEST
 
 SCENES_SHOWN = 12
 FEW_BOXES = 50
+LOST = 0.1  # AP50 of a class below which it counts as not found
 PHASES = {"freeze": "Heads alone", "finetune": "Heads and backbone", "scratch": "From scratch"}
 
 
@@ -236,6 +237,14 @@ def advice(record: Mapping, metrics: Mapping, judgement: DetectionJudgement) -> 
         sentences.append(
             "Some classes have many more boxes than others. If the rare ones matter as much, train with "
             "`class_balance=True`."
+        )
+    lost = [
+        scores.name for scores in judgement.per_class if scores.support and (scores.coco.ap50 or 0) < LOST
+    ]
+    if lost:
+        sentences.append(
+            f"{listed(lost).capitalize()}: AP50 below {LOST:.0%}, so hardly found. Longer training, larger "
+            "images or more boxes of it may help; do not ship it yet."
         )
     unknown = [scores.name for scores in judgement.per_class if not scores.support]
     if unknown:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from zipfile import BadZipFile
 
+import numpy as np
+
 from kerasvision.errors import CertificateError, RunError
 from kerasvision.recipes import detection_judging as judging
 from kerasvision.recipes import run_folder
@@ -12,6 +14,10 @@ from kerasvision.recipes.detection_training import JUDGED_FROM, OVERLAP
 from kerasvision.recipes.finds_boxes import FindsBoxes
 from kerasvision.recipes.finished_run import FinishedRun
 from kerasvision.recipes.found_boxes import LOWEST, FoundBoxes, in_full_batches, thresholds_of
+
+MOST_EXPORTED = 1000  # boxes of an image that a file gives
+# The least threshold of a class that is shipped, and what files keep below the lowest of them.
+LEAST, BELOW = 0.01, 0.9
 
 
 class DetectorRun(FinishedRun, FindsBoxes):
@@ -101,9 +107,10 @@ class DetectorRun(FinishedRun, FindsBoxes):
         Args:
             data: a `VisionData` to take the images and boxes from, instead of those that stay with the run.
         """
-        from kerasvision.export import DetectionSource
+        from kerasvision.export import DetectionSource, Selection
         from kerasvision.recipes.detection_samples import choose_detection_samples
 
+        thresholds = np.maximum(thresholds_of(self.judgement), LEAST)
         samples = self.samples if data is None else choose_detection_samples(data, seed=self.record["seed"])
         return DetectionSource(
             detector=self.detector,
@@ -112,6 +119,11 @@ class DetectorRun(FinishedRun, FindsBoxes):
             calibration=samples.calibration,
             images=samples.images,
             truth=samples.truth,
+            selection=Selection(
+                most=min(self.record["decided"]["most"], MOST_EXPORTED),
+                threshold=min(LOWEST, BELOW * float(thresholds.min())),
+            ),
+            thresholds=dict(zip(self.labels, thresholds.round(4).tolist(), strict=True)),
         )
 
     def export(

@@ -75,6 +75,13 @@ def check_choices(given: Mapping) -> None:
     make_augmentation(given["augment"], given["augment_strength"], given["seed"])
 
 
+def usual_rate(phase: str, name: str) -> float:
+    """Return the highest learning rate of a phase for a detector of some name."""
+    from kerasvision.detection.families import family_of
+
+    return HEAD_RATE[phase] * (1.0 if phase == "scratch" else family_of(name).finetuning_rate)
+
+
 def make_augmentation(augment, strength: float, seed: int):
     """Return the augmentation of training steps, or None.
 

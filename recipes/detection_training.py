@@ -84,6 +84,7 @@ def train_phases(job: Job, detector) -> list[dict]:
     """
     trained = _trained_form(job, detector)
     validation = Validation(trained, job.data, "validation")
+    say("Rehearsing a step of each phase and of the validation: what fails, fails now.")
     with job.timed("rehearsal"):
         trainings = [_prepare(job, trained, validation, *phase) for phase in _phases(job)]
         for training in reversed(trainings):  # the last phase needs the most memory
@@ -122,7 +123,7 @@ def _phases(job: Job) -> list[tuple[int, str, int]]:
 
 def _prepare(job: Job, detector, validation, number: int, phase: str, epochs: int) -> Training:
     given = job.given
-    plan = make_plan(job, number, phase, epochs)
+    plan = make_plan(job, detector, number, phase, epochs)
     distribute = given["distribute"]
     set_backbone_trainable(
         detector.model,
@@ -145,7 +146,7 @@ def _prepare(job: Job, detector, validation, number: int, phase: str, epochs: in
     )
 
 
-def make_plan(job: Job, number: int, phase: str, epochs: int) -> Plan:
+def make_plan(job: Job, detector, number: int, phase: str, epochs: int) -> Plan:
     """Return how to train in a phase."""
     given = job.given
     train = job.data.splits["train"]
@@ -154,7 +155,7 @@ def make_plan(job: Job, number: int, phase: str, epochs: int) -> Plan:
         phase=phase,
         epochs=epochs,
         batch_size=batch_size(job),
-        learning_rate=given["learning_rate"] or settings.HEAD_RATE[phase],
+        learning_rate=given["learning_rate"] or settings.usual_rate(phase, detector.spec.name),
         warmup_epochs=min(2.0, epochs / 5),
         # Another order, and other augmentation, in each phase.
         seed=given["seed"] + number,

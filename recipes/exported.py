@@ -16,7 +16,7 @@ from kerasvision.recipes.finds_boxes import FindsBoxes
 from kerasvision.recipes.found_boxes import FoundBoxes
 from kerasvision.recipes.predicting import Prediction, as_predictions, gather, judge_split, probabilities
 
-SHOWN = 0.25  # an exported file does not say which thresholds were best
+SHOWN = 0.25  # where an exported file does not say which thresholds were best
 MOST_CLASSES = 1000  # of a detector without names: its outputs do not say how many classes there are
 
 
@@ -92,17 +92,19 @@ class ExportedDetector(FindsBoxes):
 
         Args:
             images: paths, folders, patterns, arrays or PIL images.
-            threshold: least score; default 0.25. What is below the file's own threshold is never there.
+            threshold: least score. Default: for each class what the file says, as `DetectorRun.predict` has
+                it; 0.25 where it says nothing. What is below the file's own threshold is never there.
             on_bad_file: `"raise"`, or `"skip"`: what cannot be read is reported and left out.
 
         Raises:
             BadImageError: an image cannot be read.
             DataError: there are no images.
         """
-        least = SHOWN if threshold is None else threshold
-        if isinstance(least, bool) or not isinstance(least, int | float) or not 0 <= least <= 1:
+        told = self.runner.thresholds or {}
+        least = [told.get(label, SHOWN) if threshold is None else threshold for label in self.labels]
+        if any(isinstance(t, bool) or not isinstance(t, int | float) or not 0 <= t <= 1 for t in least):
             raise DataError(f"`threshold` must be a number from 0 to 1. Received: {threshold!r}.")
-        return self._find(images, self.runner, np.full(len(self.labels), float(least)), on_bad_file)
+        return self._find(images, self.runner, np.asarray(least, float), on_bad_file)
 
     def _judging_function(self):
         return self.runner

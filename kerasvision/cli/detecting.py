@@ -86,8 +86,10 @@ def detector(
 
     - `kerasvision train detector boxes.csv runs/cells --image-size 512 --augment strong --epochs 100`
     """
+    from kerasvision.detection.families import check_sides
     from kerasvision.recipes import train_detector
 
+    check_sides(model, (image_size, image_size))  # before reading, which may take long or complain as well
     images = _read(
         data,
         annotations,

@@ -96,7 +96,11 @@ def predict(
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Least score of a box; best F1 if not given. Detectors."),
+        typer.Option(
+            min=0,
+            max=1,
+            help="Least score of a box; if not given, that with the best F1 of each class. Detectors.",
+        ),
     ] = None,
     draw: Annotated[
         Path | None,

@@ -16,7 +16,11 @@ def export(
         list[str], typer.Option("--format", "--formats", help="saved_model, tflite or onnx; may be repeated.")
     ] = ("saved_model", "tflite"),
     quantize: Annotated[
-        list[str], typer.Option(help="For TFLite: none (float32), float16, dynamic or int8; may be repeated.")
+        list[str],
+        typer.Option(
+            help="For TFLite: none (float32), float16, dynamic or int8; may be repeated. Of detectors also "
+            "auto: the smallest that passes."
+        ),
     ] = ("none",),
 ) -> None:
     """Write files for phones and other programs, each proved to answer as the model does.
@@ -33,6 +37,7 @@ def export(
     from kerasvision.recipes import Run
 
     kinds = tuple(None if kind == "none" else kind for kind in quantize)
+    kinds = kinds[0] if kinds == ("auto",) else kinds
     bundle = Run.load(run).export(folder, formats=tuple(formats), quantize=kinds)
     typer.echo(str(bundle))
 

@@ -39,7 +39,8 @@ def read_boxes(path: str | os.PathLike, *, annotations: str = "auto", **settings
         raise DataError(
             f"{os.fspath(path)} has no boxes in a format that is known by its look: Pascal VOC (XML files), "
             "COCO (a JSON file), YOLO (text files and a YAML file) or a CSV file with xmin, ymin, xmax, "
-            "ymax. Say which it is with `annotations`."
+            "ymax. Give the folder that holds both images and annotations, or say which it is with "
+            "`annotations`."
         )
     return LOADERS[kind](path, **settings)
 

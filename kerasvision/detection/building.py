@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 from kerasvision.detection.detectors import Detector, DetectorSpec
-from kerasvision.detection.families import Family, family_of
+from kerasvision.detection.families import Family, check_sides, family_of
 from kerasvision.errors import KerasvisionError
 from kerasvision.models import graph
 from kerasvision.models.building import check_backend
@@ -91,12 +91,14 @@ def check_spec(spec: DetectorSpec) -> None:
     Raises:
         KerasvisionError: saying what would do.
     """
-    _check(spec, family_of(spec.name))
+    if not isinstance(spec.classes, int) or isinstance(spec.classes, bool) or spec.classes < 1:
+        raise KerasvisionError(f"`classes` must be a positive number of classes. Received: {spec.classes!r}.")
+    check_sides(spec.name, spec.image_size)
 
 
 def _build(spec: DetectorSpec, weights, own: keras.Model | None) -> Detector:
+    check_spec(spec)
     family = family_of(spec.name)
-    _check(spec, family)
     backbone = _backbone(family, spec, weights, own)
     options = {key: value for key, value in spec.options.items() if key != "backbone_options"}
     try:
@@ -132,14 +134,3 @@ def _backbone(family: Family, spec: DetectorSpec, weights, own) -> keras.Model:
 def _function(place: str) -> Callable:
     module, function = place.split(":")
     return getattr(import_module(f"kerasvision.detection.{module}"), function)
-
-
-def _check(spec: DetectorSpec, family: Family) -> None:
-    if not isinstance(spec.classes, int) or isinstance(spec.classes, bool) or spec.classes < 1:
-        raise KerasvisionError(f"`classes` must be a positive number of classes. Received: {spec.classes!r}.")
-    fitting = tuple(-(-side // family.multiple) * family.multiple for side in spec.image_size)
-    if fitting != spec.image_size:
-        raise KerasvisionError(
-            f"Sides of `image_size` must be multiples of {family.multiple} for {spec.name!r}. "
-            f"Received: {spec.image_size}. Use {fitting}."
-        )

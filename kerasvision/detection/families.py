@@ -22,6 +22,7 @@ class Family:
         multiple: sides of the image must be multiples of this.
         settings: keyword arguments that make this variant.
         scratch: options by default where nothing has trained weights.
+        finetuning_rate: by what the usual learning rates are multiplied where a trained backbone is adapted.
     """
 
     layout: str
@@ -31,6 +32,7 @@ class Family:
     multiple: int = 1
     settings: Mapping = field(default_factory=dict, hash=False)
     scratch: Mapping = field(default_factory=dict, hash=False)
+    finetuning_rate: float = 1.0
 
 
 _SSD = {"paper": "https://arxiv.org/abs/1512.02325", "year": 2016}
@@ -59,6 +61,8 @@ FAMILIES = {
         "yolo_v1_network:paper_backbone",
         "https://arxiv.org/abs/1506.02640",
         year=2016,
+        # On BCCD the loss rose with 1e-3 and AP50 stayed below 0.04; with 3e-4 it was 0.4 after 19 epochs.
+        finetuning_rate=0.3,
     ),
 }
 
@@ -83,6 +87,21 @@ def family_of(name: str) -> Family:
     close = difflib.get_close_matches(str(name).lower(), FAMILIES, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(f'`{known}`' for known in close)}?" if close else ""
     raise KerasvisionError(f"There is no detector {name!r}.{hint} Known: {', '.join(FAMILIES)}.")
+
+
+def check_sides(name: str, image_size: tuple[int, int]) -> None:
+    """Refuse a name that no detector has, or sides of images that it cannot have.
+
+    Raises:
+        KerasvisionError: saying what would do.
+    """
+    multiple = family_of(name).multiple
+    fitting = tuple(-(-side // multiple) * multiple for side in image_size)
+    if fitting != tuple(image_size):
+        raise KerasvisionError(
+            f"Sides of `image_size` must be multiples of {multiple} for {name!r}. "
+            f"Received: {image_size}. Use {fitting}."
+        )
 
 
 def detector_table() -> list[dict]:

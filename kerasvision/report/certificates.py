@@ -45,7 +45,8 @@ EXPLAINED = (
 BOX_EXPLAINED = (
     "Boxes found too: share of the boxes of the model that the file has too (same class, overlap of a half). "
     "Boxes added: share of the boxes of the file that the model has not. Overlap: mean IoU of those in both. "
-    "Equal: to 1e-3 in scores and places; quantised files never are, and need not be."
+    "Equal: to 1e-3 in scores and places; quantised files never are, and need not be. AP50 of Keras may be a "
+    "little below that at the top of this page: files give the boxes above a threshold only."
 )
 
 

@@ -10,7 +10,14 @@ from PIL import Image
 
 from kerasvision.data import ImageBoxes, write_pascal_voc
 from kerasvision.detection import find
-from kerasvision.errors import BadImageError, CertificateError, DataError, KerasvisionError, RunError
+from kerasvision.errors import (
+    BadImageError,
+    CertificateError,
+    DataError,
+    ExportError,
+    KerasvisionError,
+    RunError,
+)
 from kerasvision.recipes import (
     DetectorRun,
     ExportedDetector,
@@ -269,7 +276,7 @@ def test_export_puts_certificates_into_the_report(run, photos, tmp_path):
     assert "failed" in (run.folder / "report.html").read_text().lower()
 
 
-@pytest.mark.parametrize("name", ["tflite", "saved_model"])
+@pytest.mark.parametrize("name", ["tflite", "saved_model", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_an_exported_file_finds_and_judges_as_the_run_does(run, data, photos, tmp_path, name):
     (file,) = run.export(tmp_path / "phone", formats=(name,)).files
     opened = open_exported(file.path)
@@ -283,8 +290,19 @@ def test_an_exported_file_finds_and_judges_as_the_run_does(run, data, photos, tm
     file_name = sorted(photos.glob("*.png"))[0]
     assert opened.draw(file_name, threshold=0.06).size == (200, 120)
     assert opened.evaluate(data).ap50 == pytest.approx(run.evaluate(data).ap50, abs=0.02)
+    shown = run.export_source().thresholds
+    assert opened.runner.thresholds == shown and tuple(shown) == run.labels
+    wanted = run.predict(photos, threshold=shown)
+    assert [one.labels for one in opened.predict(photos)] == [one.labels for one in wanted]
     with pytest.raises(DataError, match="`threshold` must be a number from 0 to 1"):
         opened.predict(photos, threshold=3)
+
+
+def test_files_keep_the_boxes_that_a_run_shows(run):
+    source = run.export_source()
+    assert source.selection.threshold < min(source.thresholds.values())
+    with pytest.raises(ExportError, match="`thresholds` must have one number for each"):
+        replace(source, thresholds={"nobody": 0.5})
 
 
 def test_export_source_can_take_other_images(run):

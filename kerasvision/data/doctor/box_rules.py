@@ -129,9 +129,9 @@ def bare_images(seen: Seen) -> Iterator[Problem]:
         yield Problem(
             "no annotation",
             "warning",
-            f"{several(len(bare), 'image', ('has', 'have'))} no annotation file.",
-            "Annotate them, also those without objects (an empty file): for YOLO they count as such now, for "
-            "Pascal VOC they are left out.",
+            f"{several(len(bare), 'image', ('has', 'have'))} no annotation file that can be read.",
+            "Annotate them, also those without objects: for YOLO by an empty text file (they count as such "
+            "now), for Pascal VOC by an XML file without any <object> (they are left out now).",
             seen.cases(bare),
         )
     empty = [
