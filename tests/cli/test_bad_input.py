@@ -575,5 +575,5 @@ def test_names_that_are_not_utf8(command, tmp_path, tflite, photos):
 
 
 def test_debug_shows_the_traceback():
-    with pytest.raises(ValueError, match="`task`"):
+    with pytest.raises(ValueError, match="`--task`"):
         run(["models", "--task", "fly", "--debug"])
