@@ -101,9 +101,10 @@ def precision_recall(scores: np.ndarray, hits: np.ndarray, boxes: int) -> Precis
 
 
 def best_threshold(scores: np.ndarray, hits: np.ndarray, boxes: int) -> OperatingPoint | None:
-    """Return the threshold with the highest F1; of equal ones the highest threshold.
+    """Return the threshold with the highest F1; of equal ones that with the fewest detections.
 
-    Detections of equal score count together: no threshold can part them.
+    Detections of equal score count together: no threshold can part them. The threshold lies half way between
+    the lowest score that counts and the next: a file whose scores differ a little then shows the same boxes.
 
     Args:
         scores: (n,) float, falling.
@@ -118,8 +119,10 @@ def best_threshold(scores: np.ndarray, hits: np.ndarray, boxes: int) -> Operatin
     last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
     right, counted = np.cumsum(hits)[last], last + 1
     best = int(np.argmax(right / (counted + boxes)))
+    lowest = float(scores[last[best]])
+    below = float(scores[last[best] + 1]) if last[best] + 1 < len(scores) else lowest
     return OperatingPoint(
-        threshold=float(scores[last[best]]),
+        threshold=(lowest + below) / 2,
         precision=float(right[best] / counted[best]),
         recall=float(right[best] / boxes),
         f1=float(2 * right[best] / (counted[best] + boxes)),
