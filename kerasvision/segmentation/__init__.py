@@ -1,0 +1,11 @@
+"""Networks that give each pixel a class, and what they are trained by."""
+
+from kerasvision._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    names={
+        "class_weights": "segmentation_losses",
+        "make_loss": "segmentation_losses",
+    },
+)
