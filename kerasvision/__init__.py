@@ -27,6 +27,7 @@ __getattr__, __dir__, __all__ = attach(
         "models",
         "recipes",
         "report",
+        "segmentation",
         "training",
     ),
 )

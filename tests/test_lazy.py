@@ -11,13 +11,24 @@ from kerasvision import _lazy
 
 ROOT = Path(__file__).resolve().parent.parent
 TREES = {"kerasvision": ROOT / "kerasvision", "recipes": ROOT / "recipes", "export": ROOT / "export"}
-PACKAGES = ("data", "detection", "explain", "export", "metrics", "models", "recipes", "report", "training")
+PACKAGES = (
+    "data",
+    "detection",
+    "explain",
+    "export",
+    "metrics",
+    "models",
+    "recipes",
+    "report",
+    "segmentation",
+    "training",
+)
 # A module may import from its own layer and from those below.
 LAYERS = (
     {"cli"},
     {"recipes"},
     {"export"},
-    {"detection", "training", "metrics", "report", "data"},
+    {"detection", "segmentation", "training", "metrics", "report", "data"},
     {"models", "explain"},
     {"errors", "files", "progress", "_lazy", "_litert", "_tflite_file"},
 )

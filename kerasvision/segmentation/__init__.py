@@ -5,6 +5,7 @@ from kerasvision._lazy import attach
 __getattr__, __dir__, __all__ = attach(
     __name__,
     names={
+        "convolutionalize": "convolutional",
         "class_weights": "segmentation_losses",
         "make_loss": "segmentation_losses",
     },
