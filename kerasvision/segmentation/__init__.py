@@ -7,6 +7,8 @@ __getattr__, __dir__, __all__ = attach(
     names={
         "convolutionalize": "convolutional",
         "class_weights": "segmentation_losses",
+        "list_segmenters": "building",
         "make_loss": "segmentation_losses",
+        "segmenter": "building",
     },
 )
