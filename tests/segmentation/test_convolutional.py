@@ -83,7 +83,8 @@ def test_each_cell_is_the_head_on_a_window_of_the_map(kind, rng):
     rows, columns = native.shape[1:3]
     for i, j in np.ndindex(found.shape[1:3]):
         wanted = head.predict(large[:, i : i + rows, j : j + columns], verbose=0)
-        np.testing.assert_allclose(found[:, i, j], wanted, atol=1e-5)
+        # Sums of 25,088 products in another order, with logits spread over three units and more.
+        np.testing.assert_allclose(found[:, i, j], wanted, atol=5e-5)
 
 
 def test_each_cell_is_the_classifier_on_its_crop_where_nothing_is_padded(rng):
