@@ -74,7 +74,7 @@ def _shown(source: DetectionSource) -> str:
     """Say from which scores on an app shows boxes."""
     if source.thresholds is None:
         return "An app shows those above a higher threshold, often 0.3 to 0.5."
-    rows = [f"| {label} | {threshold:.2f} |" for label, threshold in source.thresholds.items()]
+    rows = [f"| {label} | {threshold:g} |" for label, threshold in source.thresholds.items()]
     return "\n".join(
         [
             "An app shows those from these scores on, which gave the best F1 on held-out images",
@@ -123,7 +123,7 @@ Android (Kotlin, `com.google.mediapipe:tasks-vision`):
 ```kotlin
 val options = ObjectDetector.ObjectDetectorOptions.builder()
     .setBaseOptions(BaseOptions.builder().setModelAssetPath("{name}").build())
-    .setScoreThreshold({lowest:.2f}f)  // the lowest of the classes; check each box by its own
+    .setScoreThreshold({lowest:g}f)  // the lowest of the classes; check each box by its own
     .build()
 val detector = ObjectDetector.createFromOptions(context, options)
 for (found in detector.detect(BitmapImageBuilder(bitmap).build()).detections()) {{

@@ -3,7 +3,9 @@
 All are `ValueError`s (a missing package is an `ImportError` too). The command line prints them as one line.
 """
 
+import difflib
 import os
+from collections.abc import Iterable
 from importlib import import_module
 
 
@@ -108,3 +110,15 @@ def require(package: str, *, extra: str, purpose: str):
         raise MissingPackageError(
             f"{purpose} needs the package `{package}`. Install it with: pip install 'kerasvision[{extra}]'"
         ) from None
+
+
+def unknown_name(kind: str, name, known: Iterable[str]) -> str:
+    """Return the message about a name that is not known, with the closest that are.
+
+    >>> unknown_name("detector", "ssd30", ["ssd300", "yolo"])
+    "There is no detector 'ssd30'. Did you mean `ssd300`? Known: ssd300, yolo."
+    """
+    known = list(known)
+    close = difflib.get_close_matches(str(name).lower(), known, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(f'`{one}`' for one in close)}?" if close else ""
+    return f"There is no {kind} {name!r}.{hint} Known: {', '.join(known)}."

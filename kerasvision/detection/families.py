@@ -1,10 +1,9 @@
 """Which detectors there are: how each is laid out, and what people want to know before choosing one."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kerasvision.errors import KerasvisionError
+from kerasvision.errors import KerasvisionError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -84,9 +83,7 @@ def family_of(name: str) -> Family:
     """
     if name in FAMILIES:
         return FAMILIES[name]
-    close = difflib.get_close_matches(str(name).lower(), FAMILIES, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(f'`{known}`' for known in close)}?" if close else ""
-    raise KerasvisionError(f"There is no detector {name!r}.{hint} Known: {', '.join(FAMILIES)}.")
+    raise KerasvisionError(unknown_name("detector", name, FAMILIES))
 
 
 def check_sides(name: str, image_size: tuple[int, int]) -> None:

@@ -9,6 +9,7 @@ from kerasvision.errors import KerasvisionError
 from kerasvision.metrics.boundaries import BOUNDARY_TOLERANCE, boundary_matches
 
 VOID = 255
+REPEATS = 1000  # of the resampling that gives the interval
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,10 @@ class SegmentationTally:
         ignore_index: label of pixels that do not count.
         tolerance: how far boundaries may be apart, as a share of the image's diagonal; None: boundaries are
             not looked at, which is most of the time.
+        seed: of the resampling.
+
+    Each image goes into each resample as often as a Poisson variable of mean 1 says, so that no image need be
+    remembered (Oza and Russell, Online bagging and boosting, 2001).
     """
 
     def __init__(
@@ -102,12 +107,14 @@ class SegmentationTally:
         *,
         ignore_index: int = VOID,
         tolerance: float | None = BOUNDARY_TOLERANCE,
+        seed: int = 0,
     ):
         self.class_names, self.ignore_index, self.tolerance = tuple(class_names), ignore_index, tolerance
         classes = len(self.class_names)
         self.confusion, self.void = np.zeros((classes, classes), np.int64), 0
         self._images = np.zeros(classes, np.int64)
-        self._parts: list[np.ndarray] = []  # of each image (3, classes): pixels in both, of it, called so
+        self._count, self._random = 0, np.random.default_rng(seed)
+        self._resampled = np.zeros((REPEATS, 3, classes))  # pixels in both, of the class, called so
         self._boundary = np.zeros((2, classes))  # sums of F-scores, and how many there were
 
     def add(self, truth, answers) -> None:
@@ -133,7 +140,7 @@ class SegmentationTally:
         for one, other, real in zip(truth, answers, counted, strict=True):
             self._add_one(one, other, real)
 
-    def judgement(self, *, seed: int = 0) -> SegmentationJudgement:
+    def judgement(self) -> SegmentationJudgement:
         """Return what has been counted so far.
 
         Raises:
@@ -148,9 +155,9 @@ class SegmentationTally:
         rows = zip(self.class_names, iou, found, right, boundary, of, self._images, strict=True)
         return SegmentationJudgement(
             class_names=self.class_names,
-            count=len(self._parts),
+            count=self._count,
             mean_iou=_mean(iou),
-            mean_iou_interval=self._interval(seed),
+            mean_iou_interval=self._interval(),
             pixel_accuracy=float(both.sum() / total),
             mean_accuracy=_mean(found),
             frequency_weighted_iou=float(sum(n * v for n, v in zip(of, iou, strict=True) if v) / total),
@@ -170,8 +177,9 @@ class SegmentationTally:
         self.confusion += confusion
         self.void += int(counted.size - counted.sum())
         self._images += confusion.sum(1) > 0
-        parts = np.diag(confusion), confusion.sum(1), confusion.sum(0)
-        self._parts.append(np.stack(parts).astype(np.int32))
+        parts = np.stack([np.diag(confusion), confusion.sum(1), confusion.sum(0)])
+        self._count += 1
+        self._resampled += self._random.poisson(1.0, (REPEATS, 1, 1)) * parts
         if self.tolerance is None:
             return
         for label in np.flatnonzero(confusion.sum(1) + confusion.sum(0)):
@@ -179,16 +187,12 @@ class SegmentationTally:
             if score is not None:
                 self._boundary[:, label] += score, 1
 
-    def _interval(self, seed: int, repeats: int = 1000) -> tuple[float, float] | None:
+    def _interval(self) -> tuple[float, float] | None:
         """Return the percentile bootstrap interval of mean IoU over images."""
-        if len(self._parts) < 2:
+        if self._count < 2:
             return None
-        parts, random = np.stack(self._parts), np.random.default_rng(seed)
-        means = []
-        for _ in range(repeats):
-            drawn = random.multinomial(len(parts), np.full(len(parts), 1 / len(parts)))
-            both, of, called = np.tensordot(drawn, parts, 1)
-            means.append(_mean(_ratio(both, of + called - both)))
+        drawn = [one for one in self._resampled if one.any()]  # of few images, a resample may have none
+        means = [_mean(_ratio(both, of + called - both)) for both, of, called in drawn]
         low, high = np.quantile(means, (0.025, 0.975))
         return float(low), float(high)
 

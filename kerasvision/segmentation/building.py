@@ -1,6 +1,5 @@
 """Build segmenters by name: raw pixels in, the logits of each class at each pixel out, on one flat graph."""
 
-import difflib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from importlib import import_module
 import keras
 from keras import layers
 
-from kerasvision.errors import KerasvisionError
+from kerasvision.errors import KerasvisionError, unknown_name
 from kerasvision.models.building import check_backend
 from kerasvision.models.heads import as_size, feature_maps
 
@@ -125,6 +124,4 @@ def segmenter(
 def _family(name: str) -> Family:
     if name in FAMILIES:
         return FAMILIES[name]
-    close = difflib.get_close_matches(str(name).lower(), FAMILIES, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(f'`{known}`' for known in close)}?" if close else ""
-    raise KerasvisionError(f"There is no segmenter {name!r}.{hint} Known: {', '.join(FAMILIES)}.")
+    raise KerasvisionError(unknown_name("segmenter", name, FAMILIES))

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerasvision.errors import KerasvisionError
+from kerasvision.metrics.segmentation import VOID
 
-VOID = 255
 GAMMA = 2.0  # of the focal loss
 
 
