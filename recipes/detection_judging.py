@@ -243,8 +243,8 @@ def advice(record: Mapping, metrics: Mapping, judgement: DetectionJudgement) -> 
     ]
     if lost:
         sentences.append(
-            f"{listed(lost).capitalize()}: AP50 below {LOST:.0%}, so hardly found. Longer training, larger "
-            "images or more boxes of it may help; do not ship it yet."
+            f"AP50 below {LOST:.0%}, so hardly found: {listed(lost)}. Longer training, larger images or more "
+            "boxes may help; do not ship this yet."
         )
     unknown = [scores.name for scores in judgement.per_class if not scores.support]
     if unknown:
