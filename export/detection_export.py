@@ -2,22 +2,15 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from kerasvision.errors import CertificateError
-from kerasvision.export.bundle import Bundle, checked_kinds, file_name, write_bundle
+from kerasvision.export.bundle import Bundle
 from kerasvision.export.detection_certificate import detection_tolerances
 from kerasvision.export.detection_note import detection_note
 from kerasvision.export.detection_onnx import detector_to_onnx
 from kerasvision.export.detection_saved_model import detector_to_saved_model
-from kerasvision.export.detection_source import DetectionSource, Selection, as_detection_source
+from kerasvision.export.detection_source import Selection, as_detection_source
 from kerasvision.export.detection_tflite import detector_to_tflite
-from kerasvision.export.placing import ExportedFile
-from kerasvision.progress import say
-
-AUTO = "auto"
-# The smallest first. "int8" and "dynamic" are equally small; the first is the faster one.
-_BY_SIZE = ("int8", "dynamic", "float16", None)
+from kerasvision.export.several_formats import kinds_of, write_formats
 
 
 def export_detector(
@@ -61,41 +54,19 @@ def export_detector(
         ExportError: an argument does not fit, or a file that is not ours is in the way.
         CertificateError: at least one file failed; the others are there, and the message lists which failed.
     """
-    if quantize == AUTO:
-        kinds = _BY_SIZE if "tflite" in formats else ("int8",)
-        checked_kinds(formats, kinds)
-    else:
-        kinds = checked_kinds(formats, quantize)
+    kinds_of(formats, quantize)
     detection_tolerances(None, tolerance)  # a wrong one is an error before anything is written
     source = as_detection_source(source_or_run, data=data, selection=selection)
-    folder, name = Path(folder), file_name(source.name)
-    places = {kind: folder / f"{name}_{kind or 'float32'}.tflite" for kind in kinds}
-    jobs = {}
-    if "saved_model" in formats:
-        jobs[folder / "saved_model"] = lambda path: detector_to_saved_model(source, path)
-    if "tflite" in formats and quantize == AUTO:
-        jobs[places[None]] = lambda path: _smallest(source, places, tolerance)
-    elif "tflite" in formats:
-        for kind, place in places.items():
-            jobs[place] = lambda path, kind=kind: detector_to_tflite(
-                source, path, quantize=kind, tolerance=tolerance
-            )
-    if "onnx" in formats:
-        jobs[folder / f"{name}.onnx"] = lambda path: detector_to_onnx(source, path)
-    others = tuple(places.values()) if "tflite" in formats else ()
-    return write_bundle(folder, jobs, source, lambda done: detection_note(source, done), others)
-
-
-def _smallest(source: DetectionSource, places: Mapping, tolerance: Mapping | None) -> ExportedFile:
-    """Write the smallest TFLite file that passes; what fails on the way is said."""
-    failed = None
-    for kind, place in places.items():
-        if kind == "int8" and not len(source.calibration):
-            say("int8 is left out: there are no calibration images.")
-            continue
-        try:
-            return detector_to_tflite(source, place, quantize=kind, tolerance=tolerance)
-        except CertificateError as error:
-            failed = error
-            say(f"{kind or 'float32'} is left out: {'; '.join(error.certificate.failures)}.")
-    raise failed
+    return write_formats(
+        source,
+        folder,
+        formats=formats,
+        quantize=quantize,
+        tolerance=tolerance,
+        writers={
+            "saved_model": detector_to_saved_model,
+            "tflite": detector_to_tflite,
+            "onnx": detector_to_onnx,
+        },
+        note=detection_note,
+    )

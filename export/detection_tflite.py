@@ -5,19 +5,14 @@ from pathlib import Path
 
 from kerasvision import _litert
 from kerasvision._tflite_file import describe
-from kerasvision.errors import ExportError
-from kerasvision.export.bias_correction import correct_biases
 from kerasvision.export.detection_certificate import certify_detector
 from kerasvision.export.detection_graph import as_floats, choose
-from kerasvision.export.detection_joining import join
 from kerasvision.export.detection_source import DetectionSource
+from kerasvision.export.joining import join, network_bytes
 from kerasvision.export.linting import lint
 from kerasvision.export.metadata import add_detector_metadata
 from kerasvision.export.placing import ExportedFile, write_certified
 from kerasvision.export.runners import DETECTIONS
-
-# Images that biases are corrected by: each has a mean over all places of its maps, so a few do.
-_CORRECTED_BY = 16
 
 
 def detector_to_tflite(
@@ -45,11 +40,7 @@ def detector_to_tflite(
 
 def tflite_bytes(source: DetectionSource, quantize: str | None) -> bytes:
     """Return the file, without any check of its answers."""
-    if quantize == "int8" and not len(source.calibration):
-        raise ExportError(
-            '`calibration` must be given for quantize="int8": 100 to 200 training images, all classes alike.'
-        )
-    network = _network(source, quantize)
+    network = network_bytes(source, source.detector.model, quantize)
     shapes = {name: info.shape for name, info in describe(network).outputs.items()}
 
     def read(outputs):
@@ -65,20 +56,3 @@ def tflite_bytes(source: DetectionSource, quantize: str | None) -> bytes:
         preprocessing=source.preprocessing.to_dict(),
         thresholds=source.thresholds,
     )
-
-
-def _network(source: DetectionSource, quantize: str | None) -> bytes:
-    """Return the network as a file; that of int8 with its biases corrected."""
-
-    def converted(quantize, calibration=None):
-        return _litert.convert(
-            source.detector.model,
-            input_shape=source.input_shape,
-            quantize=quantize,
-            calibration=calibration,
-        )
-
-    if quantize != "int8":
-        return converted(quantize)
-    network = converted("int8", source.calibration)
-    return correct_biases(network, converted(None), source.calibration, most=_CORRECTED_BY)

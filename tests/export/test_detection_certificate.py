@@ -11,7 +11,7 @@ from kerasvision.errors import CertificateError, ExportError
 from kerasvision.export import Certificate, as_source, certify_detector, export
 from kerasvision.export.certificate import require_passed
 from kerasvision.export.detection_certificate import compare_detections
-from kerasvision.export.detection_joining import join
+from kerasvision.export.joining import join
 from kerasvision.metrics import Detections
 
 BOXES = np.array([[0, 0, 20, 20], [30, 30, 60, 60], [0, 40, 20, 60]], np.float32)

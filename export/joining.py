@@ -1,10 +1,10 @@
 """Join two TFLite files into one: the network, quantised or not, and what reads its outputs, in float.
 
-The decoding of boxes must not be quantised with the network: one step of 8 bits is a whole pixel and more
-there, and scores of which NMS needs the order become equal. The converter knows no border within one graph,
-so both parts are converted by themselves, and the file of the second is appended to that of the first:
-tensors, constants and operations are renumbered, and the inputs of the second become the outputs of the
-first that have the same name.
+What follows a network must not be quantised with it. Of boxes, one step of 8 bits is a whole pixel and more,
+and scores of which NMS needs the order become equal; so do the logits of two classes where label maps have
+their borders. The converter knows no border within one graph, so both parts are converted by themselves, and
+the file of the second is appended to that of the first: tensors, constants and operations are renumbered, and
+the inputs of the second become the outputs of the first that have the same name.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,45 @@ from collections.abc import Sequence
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from kerasvision import _litert
 from kerasvision._tflite_file import INPUT_NAME, pack, with_names
 from kerasvision.errors import ExportError
+from kerasvision.export.bias_correction import correct_biases
+
+# Images that biases are corrected by: each has a mean over all places of its maps, so a few do.
+_CORRECTED_BY = 16
+
+
+def network_bytes(source, model, quantize: str | None, *, output_names: Sequence[str] | None = None) -> bytes:
+    """Return a network as a TFLite file that can be joined; that of int8 with its biases corrected.
+
+    Args:
+        source: its `input_shape` and `calibration` are used.
+        model: the `keras.Model`.
+        quantize: `None`, `"float16"`, `"dynamic"` or `"int8"`.
+        output_names: one name for each output, other than the model's own.
+
+    Raises:
+        ExportError: int8 without calibration, or TFLite has no operation for something in the network.
+    """
+    if quantize == "int8" and not len(source.calibration):
+        raise ExportError(
+            '`calibration` must be given for quantize="int8": 100 to 200 training images, all classes alike.'
+        )
+
+    def converted(quantize, calibration=None):
+        return _litert.convert(
+            model,
+            input_shape=source.input_shape,
+            quantize=quantize,
+            calibration=calibration,
+            output_names=output_names,
+        )
+
+    if quantize != "int8":
+        return converted(quantize)
+    network = converted("int8", source.calibration)
+    return correct_biases(network, converted(None), source.calibration, most=_CORRECTED_BY)
 
 
 def join(first: bytes, second: bytes, outputs: Sequence[str]) -> bytes:
