@@ -9,7 +9,7 @@ from kerasvision.errors import KerasvisionError
 from kerasvision.files import write_json
 from kerasvision.progress import say
 from kerasvision.recipes import detection_judging as judging
-from kerasvision.recipes import detection_settings, resumable, run_folder, settings
+from kerasvision.recipes import detection_settings, phases, resumable, run_folder, settings
 from kerasvision.recipes.detection_run import DetectorRun
 from kerasvision.recipes.detection_samples import choose_detection_samples, write_detection_samples
 from kerasvision.recipes.detection_training import (
@@ -145,9 +145,7 @@ def _train(out: Path, record: dict, data, given: dict) -> None:
 
 def _make_job(out: Path, record: dict, data, given: dict) -> Job:
     pretrained = given["weights"] is not None or not isinstance(given["model"], str)
-    strategy = detection_settings.choose_strategy(
-        given["strategy"], images=len(data.splits["train"].labels), pretrained=pretrained
-    )
+    strategy = phases.choose_strategy(given["strategy"], pretrained=pretrained)
     job = Job(out, record, data, given, strategy, choose_precision(given["mixed_precision"]), None)
     job.decide(strategy=strategy.name, strategy_why=strategy.why)
     if strategy.name == "freeze" and not pretrained:
@@ -214,26 +212,13 @@ def _checked(given: dict) -> dict:
         check_spec(DetectorSpec(model, len(data.class_names), tuple(data.image_size)))
         if isinstance(given["backbone"], str):
             entry(given["backbone"])
-        if given["backbone"] is not None and not isinstance(given["backbone"], str):
-            _check_own_backbone(given)
     else:
         raise KerasvisionError(
             "`model` must be a name of kerasvision.detection.list_detectors() or a Detector. "
             f"Received: {type(model).__name__}."
         )
-    if given["options"] is not None and not isinstance(given["options"], Mapping):
-        raise KerasvisionError(
-            f"`options` must be a mapping of names to values, or None. Received: {given['options']!r}."
-        )
+    phases.check_options(given)
     kept = {k: v for k, v in given.items() if k not in ("data", "out", "distribute")}
     kept["model"], kept["backbone"] = detection_settings.describe_detector(model, given["backbone"])
     kept["weights"] = settings.describe_weights(given["weights"])
     return kept
-
-
-def _check_own_backbone(given: dict) -> None:
-    if given["preprocessing"] is None:
-        raise KerasvisionError(
-            "`preprocessing` must be stated for your own backbone: 'included' if it takes raw RGB, else "
-            "'tf', 'zero_one', 'torch' or 'caffe'."
-        )

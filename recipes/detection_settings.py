@@ -5,12 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from kerasvision.errors import DataError, KerasvisionError
-from kerasvision.recipes.settings import STRATEGIES, Strategy, describe_model
+from kerasvision.recipes import phases
+from kerasvision.recipes.settings import describe_model
 
 HEAD_RATE = {"freeze": 1e-3, "finetune": 1e-3, "scratch": 2e-3}
-BACKBONE_FACTOR = 0.3
-MOST_FREEZE_EPOCHS = 5
-MOST_REPEATS = 4.0  # how much more often an image is seen for its rare classes than others
 ANCHORS = ("auto", "default")
 ANCHOR_OPTIONS = {"anchor_scale", "scales", "smallest", "first"}  # of the builders, where a user sets sizes
 BOXES_COVERED = 0.8  # with fewer, a user is told
@@ -52,26 +50,9 @@ def check_choices(given: Mapping) -> None:
     Raises:
         KerasvisionError: naming the argument.
     """
-    choose_strategy(given["strategy"], images=1, pretrained=True)
-    if given["batchnorm"] not in ("frozen", "train"):
-        raise KerasvisionError(f'`batchnorm` must be "frozen" or "train". Received: {given["batchnorm"]!r}.')
-    if not isinstance(given["class_balance"], bool):
-        raise KerasvisionError(
-            f"`class_balance` must be True or False. Received: {given['class_balance']!r}."
-        )
+    phases.check_phases(given)
     if given["anchors"] not in ANCHORS:
         raise KerasvisionError(f'`anchors` must be "auto" or "default". Received: {given["anchors"]!r}.')
-    clip = given["clip_norm"]
-    if clip is not None and not (isinstance(clip, int | float) and 0 < clip < np.inf):
-        raise KerasvisionError(f"`clip_norm` must be a number above 0, or None. Received: {clip!r}.")
-    freeze, epochs = given["freeze_epochs"], given["epochs"]
-    if freeze is not None and (isinstance(freeze, bool) or not isinstance(freeze, int) or freeze < 0):
-        raise KerasvisionError(f"`freeze_epochs` must be a whole number from 0. Received: {freeze!r}.")
-    if freeze and epochs and freeze >= epochs and given["strategy"] != "freeze":
-        raise KerasvisionError(
-            f"`freeze_epochs` must be fewer than `epochs`, of which they are a part. Received: {freeze} of "
-            f"{epochs}. To train the heads only, use strategy='freeze'."
-        )
     make_augmentation(given["augment"], given["augment_strength"], given["seed"])
 
 
@@ -98,25 +79,6 @@ def make_augmentation(augment, strength: float, seed: int):
     return change if change.names else None
 
 
-def choose_strategy(strategy: str, *, images: int, pretrained: bool) -> Strategy:
-    """Decide what is trained: `"auto"` finetunes what has trained weights, and else trains from scratch.
-
-    Raises:
-        KerasvisionError: an unknown strategy.
-    """
-    if strategy not in STRATEGIES:
-        raise KerasvisionError(
-            f"`strategy` must be one of {', '.join(map(repr, STRATEGIES))}. Received: {strategy!r}."
-        )
-    if strategy != "auto":
-        return Strategy(strategy, "asked for")
-    if not pretrained:
-        return Strategy("scratch", "the weights are random, so there is nothing worth freezing")
-    return Strategy(
-        "finetune", "the backbone has trained weights: the new heads learn first, then all learn together"
-    )
-
-
 def choose_epochs(given: Mapping, strategy: str, images: int) -> dict[str, int]:
     """Return phase -> epochs, in order; small sets are seen more often.
 
@@ -126,34 +88,20 @@ def choose_epochs(given: Mapping, strategy: str, images: int) -> dict[str, int]:
         images: number of training images.
     """
     usual = next(number for most, number in ((500, 60), (5_000, 40), (np.inf, 24)) if images < most)
-    epochs = given["epochs"] or (usual if strategy != "scratch" else int(usual * 1.5))
-    if strategy != "finetune":
-        return {strategy: epochs}
-    freeze = given["freeze_epochs"]
-    if freeze is None:
-        freeze = min(MOST_FREEZE_EPOCHS, max(1, epochs // 8)) if epochs > 1 else 0
-    return ({"freeze": freeze} if freeze else {}) | {"finetune": max(1, epochs - freeze)}
+    return phases.share_epochs(given, strategy, usual)
 
 
 def image_weights(samples, classes: int) -> np.ndarray:
     """Return how often each training image should be seen so that rare classes are: (n,) float.
 
-    An image counts by the rarest class on it: the root of how many more images have the most frequent
-    class, up to four. Images without boxes count 1.
-
     Args:
         samples: the training split, with boxes.
         classes: number of classes.
-
-    Source: repeat factors of Gupta et al., LVIS, 2019, section on sampling, relative to the most frequent
-    class instead of a stated share.
     """
     present = np.zeros((len(samples), classes), bool)
     for row, one in zip(present, samples.boxes, strict=True):
         row[one.labels[~one.crowd]] = True
-    images = present.sum(0)
-    repeats = np.sqrt(images.max() / np.maximum(images, 1))
-    return np.minimum(np.where(present, repeats, 1.0).max(1), MOST_REPEATS)
+    return phases.repeats(present)
 
 
 def describe_detector(model, backbone) -> tuple[object, object]:

@@ -8,20 +8,12 @@ import numpy as np
 from kerasvision.data.boxes import ImageBoxes, place_boxes
 from kerasvision.errors import KerasvisionError
 from kerasvision.metrics import Detections
-from kerasvision.progress import say
 from kerasvision.recipes import detection_settings as settings
 from kerasvision.recipes.finetuning import batch_size
 from kerasvision.recipes.found_boxes import detections_of
 from kerasvision.recipes.job import Job
-from kerasvision.training import (
-    Checkpoints,
-    Fitted,
-    Group,
-    Plan,
-    Training,
-    boxes_on_images,
-    set_backbone_trainable,
-)
+from kerasvision.recipes.phases import Phase, prepare, rehearse, run_phases
+from kerasvision.training import Checkpoints, Plan, boxes_on_images
 from kerasvision.training.batches import Share, iterate
 
 # Lower than what a user is shown: average precision is taken over all scores.
@@ -84,22 +76,12 @@ def train_phases(job: Job, detector) -> list[dict]:
     """
     trained = _trained_form(job, detector)
     validation = Validation(trained, job.data, "validation")
-    say("Rehearsing a step of each phase and of the validation: what fails, fails now.")
     with job.timed("rehearsal"):
-        trainings = [_prepare(job, trained, validation, *phase) for phase in _phases(job)]
-        for training in reversed(trainings):  # the last phase needs the most memory
-            if not training.begun:
-                training.rehearse()
-        if not any(training.begun for training in trainings):
-            validation.rehearse()
+        phases = [_prepare(job, trained, validation, *phase) for phase in _phases(job)]
+        rehearse(phases, validation)
     if trained is not detector:
         trained.model.set_weights(detector.model.get_weights())
-    history = []
-    for training in trainings:
-        with job.timed("training"):
-            fitted = training.run()
-        _report(job, training.plan, fitted)
-        history += fitted.history
+    history = run_phases(job, phases, "AP50")
     if trained is not detector:
         detector.model.set_weights([np.asarray(w) for w in trained.model.weights])
     return history
@@ -121,26 +103,15 @@ def _phases(job: Job) -> list[tuple[int, str, int]]:
     return [(number, name, count) for number, (name, count) in enumerate(epochs.items())]
 
 
-def _prepare(job: Job, detector, validation, number: int, phase: str, epochs: int) -> Training:
-    given = job.given
-    plan = make_plan(job, detector, number, phase, epochs)
-    distribute = given["distribute"]
-    set_backbone_trainable(
+def _prepare(job: Job, detector, validation, number: int, phase: str, epochs: int) -> Phase:
+    given, plan = job.given, make_plan(job, detector, number, phase, epochs)
+    return prepare(
+        job,
         detector.model,
         detector.backbone_layers,
-        phase != "freeze",
-        batchnorm="train" if phase == "scratch" else given["batchnorm"],
-    )
-    with distribute.scope() if distribute is not None else nullcontext():
-        groups = make_groups(detector, plan.learning_rate, phase, given["weight_decay"])
-    return Training(
-        detector.model,
-        job.data,
         plan,
-        groups,
         augmentation=settings.make_augmentation(given["augment"], given["augment_strength"], plan.seed),
         checkpoints=Checkpoints(job.checkpoints, phase),
-        strategy=distribute,
         objective=boxes_on_images(detector.head),
         validate=validation,
     )
@@ -167,26 +138,6 @@ def make_plan(job: Job, detector, number: int, phase: str, epochs: int) -> Plan:
         keep_initial=phase == "finetune" and number > 0,
         loss_scaling=job.precision.scales_loss,
     )
-
-
-def make_groups(detector, rate: float, phase: str, weight_decay: float) -> list[Group]:
-    """Return the heads and the backbone with an optimizer each; the backbone moves slower in `finetune`."""
-    import keras
-
-    inside = set(detector.backbone_layers)
-    layers = detector.model.layers
-    heads = [v for layer in layers if layer.name not in inside for v in layer.trainable_variables]
-    backbone = [v for layer in layers if layer.name in inside for v in layer.trainable_variables]
-    factor = settings.BACKBONE_FACTOR if phase == "finetune" else 1.0
-    groups = []
-    for variables, share in ((heads, 1.0), (backbone, factor)):
-        if not variables:
-            continue
-        optimizer = keras.optimizers.AdamW(rate, weight_decay=weight_decay)
-        # Decay is for kernels: shrinking an offset or a normalisation's scale regularises nothing.
-        optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
-        groups.append(Group(optimizer, variables, share))
-    return groups
 
 
 class Validation:
@@ -260,26 +211,6 @@ def seen_boxes(data, split: str) -> list[ImageBoxes]:
         placed, kept = place_boxes(one, data.preprocessing)
         boxes.append(replace(one.take(kept), boxes=placed, size=data.image_size, extras=None, segments=None))
     return boxes
-
-
-def _report(job: Job, plan: Plan, fitted: Fitted) -> None:
-    last = len(fitted.history)
-    stop = f", stopped after epoch {last}" if fitted.stopped_early else ""
-    epochs = f"{plan.epochs} epoch{'' if plan.epochs == 1 else 's'} planned{stop}"
-    kept = f"epoch {fitted.best_epoch} kept" if fitted.best_epoch else "the weights of before kept"
-    text = f"{epochs}, {kept}; learning rate {plan.learning_rate:g}"
-    job.decide(settings=f"batches of {plan.batch_size}, {job.precision.policy} ({job.precision.why})")
-    job.decide(**{plan.phase: text})
-    if plan.phase == "finetune" and fitted.best_epoch == 0:
-        job.advise(
-            "Training the backbone too could not improve AP50 on the validation images, so the weights of "
-            "before were kept."
-        )
-    if not fitted.stopped_early and fitted.best_epoch == plan.epochs > 1 and plan.phase != "freeze":
-        job.advise(
-            f"The last epoch was the best one: more epochs than {plan.epochs} may give a better result."
-        )
-    say(f"{plan.phase}: best epoch {fitted.best_epoch} of {last}.")
 
 
 def check_detector(detector, data) -> None:

@@ -1,6 +1,6 @@
 """What a training minimises, what it is judged by, and how labels become targets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,3 +91,33 @@ def boxes_on_images(head) -> Objective:
         return tf.add_n([tf.cast(part, tf.float32) for part in parts.values()])
 
     return Objective(loss=loss, name="ap50")
+
+
+def labels_of_pixels(loss: Callable, *, auxiliary: float = 0.0) -> Objective:
+    """Return the objective of images with a class at each pixel.
+
+    What it is judged by, the mean IoU, cannot be added up step by step; give `fit` a `validate`.
+
+    Args:
+        loss: `(targets (b, h, w) int32, logits (b, h, w, classes)) -> (b,)`, for example of
+            `kerasvision.segmentation.make_loss`.
+        auxiliary: what the loss of each auxiliary output counts in training. Networks with such outputs give
+            a dictionary, `logits` and the others; networks without give the logits alone.
+    """
+    import tensorflow as tf
+
+    def main(targets, outputs):
+        return loss(targets, outputs["logits"] if isinstance(outputs, Mapping) else outputs)
+
+    def everything(targets, outputs):
+        others = [outputs[name] for name in sorted(outputs) if name != "logits"]
+        return tf.add_n([main(targets, outputs), *(auxiliary * loss(targets, other) for other in others)])
+
+    return Objective(
+        loss=main,
+        targets=lambda labels: tf.cast(labels, tf.int32),
+        train_loss=lambda targets, outputs: (
+            everything(targets, outputs) if isinstance(outputs, Mapping) else main(targets, outputs)
+        ),
+        name="mean_iou",
+    )

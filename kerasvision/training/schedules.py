@@ -26,6 +26,27 @@ def warmup_cosine(step: int, *, peak: float, steps: int, warmup: int = 0, final:
     return peak * (final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
+def poly(step: int, *, peak: float, steps: int, warmup: int = 0, power: float = 0.9) -> float:
+    """Return the learning rate of a step: a linear rise to `peak`, then down to 0, almost in a straight line.
+
+    Args:
+        step: which step, from 0.
+        peak: the highest rate.
+        steps: number of steps in all.
+        warmup: number of steps of the rise; the first step has `peak / warmup`, not 0.
+        power: of what is left to go; 1 is a straight line.
+
+    Example:
+        >>> [round(poly(s, peak=1.0, steps=6, warmup=2), 3) for s in range(6)]
+        [0.5, 1.0, 1.0, 0.772, 0.536, 0.287]
+
+    Source: Liu et al., ParseNet, 2015, section 3.2; Chen et al., DeepLab, 2017, section 4.1 (power 0.9).
+    """
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * max(0.0, 1.0 - (step - warmup) / max(1, steps - warmup)) ** power
+
+
 def stepwise(
     step: int,
     *,
