@@ -166,13 +166,15 @@ class _Mosaic:
         return tf.where(tf.range(4) == own, rows[:, None], others)
 
 
-class _Color:
-    """Change colours; boxes stay where they are."""
+class Color:
+    """Change colours; boxes (and masks) stay as they are."""
 
     def __init__(self, strength: float, seeds: StepSeeds):
+        """Build Keras' layers."""
         self.steps = augmentation_layers.build("color", strength, seeds)
 
     def __call__(self, images, targets):
+        """Return changed images and the targets as they came."""
         none = tf.zeros((tf.shape(images)[0], 1))
         for step in self.steps:
             images, _ = step(images, none)
@@ -227,6 +229,6 @@ BUILDERS: dict[str, Callable[[float, StepSeeds], Step]] = {
     "flip": partial(_Flip, axis=2),
     "vertical_flip": partial(_Flip, axis=1),
     "scale_crop": _ScaleCrop,
-    "color": _Color,
+    "color": Color,
     "mosaic": _Mosaic,
 }

@@ -50,13 +50,18 @@ def box_augmentation(
         images, targets = change(images, targets)
         ```
     """
-    if not isinstance(strength, int | float) or not 0 <= strength <= 1:
-        raise DataError(f"`strength` must be from 0 to 1. Received: {strength!r}.")
+    check_strength(strength)
     if most_boxes is not None and (not isinstance(most_boxes, int) or most_boxes < 1):
         raise DataError(f"`most_boxes` must be a whole number from 1, or None. Received: {most_boxes!r}.")
     check_seed(seed)
     names = parse(spec, NAMES, PRESETS)
     return BoxAugmentation(names if strength else (), float(strength), seed, most_boxes)
+
+
+def check_strength(strength: float) -> None:
+    """Refuse a strength that is no number from 0 to 1."""
+    if not isinstance(strength, int | float) or not 0 <= strength <= 1:
+        raise DataError(f"`strength` must be from 0 to 1. Received: {strength!r}.")
 
 
 class BoxAugmentation:
