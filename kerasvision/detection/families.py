@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kerasvision.errors import KerasvisionError, unknown_name
+from kerasvision.models.sides import check_multiple
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,7 @@ def check_sides(name: str, image_size: tuple[int, int]) -> None:
     Raises:
         KerasvisionError: saying what would do.
     """
-    multiple = family_of(name).multiple
-    fitting = tuple(-(-side // multiple) * multiple for side in image_size)
-    if fitting != tuple(image_size):
-        raise KerasvisionError(
-            f"Sides of `image_size` must be multiples of {multiple} for {name!r}. "
-            f"Received: {image_size}. Use {fitting}."
-        )
+    check_multiple(name, image_size, family_of(name).multiple)
 
 
 def detector_table() -> list[dict]:

@@ -1,59 +1,58 @@
 """Build segmenters by name: raw pixels in, the logits of each class at each pixel out, on one flat graph."""
 
+import copy
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 
 import keras
 from keras import layers
 
-from kerasvision.errors import KerasvisionError, unknown_name
+from kerasvision.errors import KerasvisionError
+from kerasvision.metrics.segmentation import VOID
+from kerasvision.models import graph
 from kerasvision.models.building import check_backend
 from kerasvision.models.heads import as_size, feature_maps
+from kerasvision.models.preprocessing import preprocess
+from kerasvision.models.registry import entry
+from kerasvision.segmentation.families import Family, check_sides, family_of
+
+HEAD = "head_"  # what the names of all layers after the backbone begin with
+LOGITS, AUXILIARY = "logits", "auxiliary_"
 
 
 @dataclass(frozen=True)
-class Family:
-    """How segmenters of one name are laid out.
+class SegmenterSpec:
+    """How a segmenter was built; `build(spec)` gives the same architecture again.
 
     Attributes:
-        layout: `"module:function"` inside `kerasvision.segmentation`. The function is called with the
-            backbone, a flat model from `image` to its last feature maps, the number of classes, `settings`
-            and the user's options, and returns the logits, (b, h, w, classes).
-        paper: where it is described.
-        multiple: sides of the image must be multiples of this.
-        settings: keyword arguments that make this variant.
+        name: one of `list_segmenters()`.
+        classes: number of classes.
+        image_size: (height, width) in pixels.
+        backbone: name of a network; `None` for the network of the paper without one; or, for a backbone of
+            the user's own, `{"config": what keras.saving.serialize_keras_object gives}`.
+        preprocessing: mode of the pixels that the backbone expects, `None` for that of its weights.
+        backbone_options: arguments of the backbone's builder.
+        options: further arguments of the family, numbers and strings.
     """
 
-    layout: str
-    paper: str
-    multiple: int = 32
-    settings: Mapping = field(default_factory=dict, hash=False)
+    name: str
+    classes: int
+    image_size: tuple[int, int]
+    backbone: str | Mapping | None = None
+    preprocessing: str | None = None
+    backbone_options: Mapping = field(default_factory=dict)
+    options: Mapping = field(default_factory=dict)
 
-    @property
-    def function(self) -> Callable:
-        """The function of `layout`."""
-        module, function = self.layout.split(":")
-        return getattr(import_module(f"kerasvision.segmentation.{module}"), function)
+    def to_dict(self) -> dict:
+        """Return what JSON can hold."""
+        return {**asdict(self), "image_size": list(self.image_size)}
 
-
-FAMILIES = {
-    **{
-        f"fcn_{stride}s": Family("fcn:fcn", "https://arxiv.org/abs/1411.4038", settings={"stride": stride})
-        for stride in (32, 16, 8)
-    },
-    "unet": Family("unet:unet", "https://arxiv.org/abs/1505.04597"),
-}
-
-
-def list_segmenters() -> list[str]:
-    """Return the names that `segmenter` accepts.
-
-    >>> "unet" in list_segmenters()
-    True
-    """
-    return list(FAMILIES)
+    @classmethod
+    def from_dict(cls, values: Mapping) -> "SegmenterSpec":
+        """Return the spec that `to_dict` described."""
+        return cls(**{**values, "image_size": tuple(values["image_size"])})
 
 
 def segmenter(
@@ -61,32 +60,36 @@ def segmenter(
     *,
     classes: int,
     image_size: int | tuple[int, int],
-    backbone: str | keras.Model = "mobilenet_v2",
+    backbone: str | keras.Model | None = "auto",
     weights: str | os.PathLike | None = None,
     preprocessing: str | None = None,
     backbone_options: Mapping | None = None,
+    auxiliary: bool = False,
     **options,
 ) -> keras.Model:
     """Build a segmenter of raw RGB images on one flat graph.
 
     Args:
         name: one of `list_segmenters()`.
-        classes: number of classes; void is none.
-        image_size: side in pixels, or (height, width); multiples of 32.
-        backbone: a name of `kerasvision.models.list_models("classify")`, or your own functional backbone,
-            which is copied with its weights.
+        classes: number of classes, from 2 to 255; void is none.
+        image_size: side in pixels, or (height, width); multiples of what `segmenter_table()` says.
+        backbone: a name of `kerasvision.models.list_models("classify")`; your own functional backbone, which
+            is copied with its weights; `None` for the network of the paper, where it has no backbone; or
+            `"auto"`: that of `segmenter_table()`.
         weights: of the backbone: `None` (random, or those your own backbone has), `"imagenet"`, or a file.
         preprocessing: what your own backbone expects of pixels, as for `kerasvision.models.classifier`.
         backbone_options: of the backbone's builder, for example `{"alpha": 0.35}`.
+        auxiliary: give the outputs that only training needs, too, where the family has some.
         **options: of the family, for example `filters=(128, 64, 32, 16, 16)` for U-Net.
 
     Returns:
         A functional model: `image`, (b, height, width, 3), raw RGB in [0, 255] -> `logits`,
-        (b, height, width, classes) float32. It is made of Keras' own layers only.
+        (b, height, width, classes) float32; with `auxiliary=True`, for a family that has auxiliary outputs,
+        a dict `{"logits": …, "auxiliary_1": …, …}`, all of this shape. It is made of Keras' own layers and
+        operations only, so a saved file loads without this package.
 
     Raises:
-        KerasvisionError: a name, a number or a size that is not accepted; the message gives the size to pad
-            to.
+        KerasvisionError: a name, a number or a size that is not accepted; the message gives the size to use.
         ValueError: the backbone is not known, or has no feature map at a stride that is needed.
         WeightsError: the weights cannot be fetched, or do not fit.
 
@@ -94,34 +97,180 @@ def segmenter(
     >>> model.output_shape
     (None, 64, 64, 3)
     """
-    check_backend()
-    family = _family(name)
-    size = as_size(image_size)
-    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 2:
-        raise KerasvisionError(f"`classes` must be a number of classes from 2. Received: {classes!r}.")
-    fitting = tuple(-(-side // family.multiple) * family.multiple for side in size)
-    if fitting != size:
-        raise KerasvisionError(
-            f"Sides of `image_size` must be multiples of {family.multiple} for {name!r}. Received: {size}. "
-            f"Pad images to {fitting}."
-        )
-    image = layers.Input((*size, 3), dtype="float32", name="image")
-    maps = feature_maps(
-        backbone, image, preprocessing=preprocessing, weights=weights, **(backbone_options or {})
+    spec = segmenter_spec(
+        name,
+        classes=classes,
+        image_size=image_size,
+        backbone=backbone,
+        preprocessing=preprocessing,
+        backbone_options=backbone_options,
+        **options,
     )
-    inside = keras.Model(image, maps, name=f"{name}_backbone")
+    return _build(spec, weights, auxiliary, backbone if isinstance(backbone, keras.Model) else None)
+
+
+def segmenter_spec(
+    name: str,
+    *,
+    classes: int,
+    image_size: int | tuple[int, int],
+    backbone: str | keras.Model | None = "auto",
+    preprocessing: str | None = None,
+    backbone_options: Mapping | None = None,
+    **options,
+) -> SegmenterSpec:
+    """Return the spec of what `segmenter` builds of these arguments, without building it.
+
+    Raises:
+        KerasvisionError: a name, a number or a size that is not accepted.
+    """
+    family = family_of(name)
+    if isinstance(backbone, str):
+        backbone = family.backbone if backbone == "auto" else entry(backbone).name
+    if isinstance(backbone, keras.Model):
+        if preprocessing is None:
+            raise KerasvisionError(
+                "`preprocessing` must be stated for your own backbone: 'included' if it takes raw RGB, else "
+                "'tf', 'zero_one', 'torch' or 'caffe'."
+            )
+        backbone = {"config": keras.saving.serialize_keras_object(graph.copy(backbone))}
+    size = as_size(image_size)
+    spec = SegmenterSpec(
+        name, classes, size, backbone, preprocessing, dict(backbone_options or {}), dict(options)
+    )
+    check_spec(spec)
+    return spec
+
+
+def check_spec(spec: SegmenterSpec) -> None:
+    """Refuse what no segmenter has, without building anything.
+
+    Raises:
+        KerasvisionError: a name, a number of classes, a size or a backbone that does not fit; the message
+            says what would.
+    """
+    family, classes = family_of(spec.name), spec.classes
+    if isinstance(classes, bool) or not isinstance(classes, int) or not 2 <= classes <= VOID:
+        raise KerasvisionError(
+            f"`classes` must be a number of classes from 2 to {VOID}. Received: {classes!r}."
+        )
+    check_sides(spec.name, spec.image_size)
+    if spec.backbone is None and family.own is None:
+        raise KerasvisionError(
+            f"`{spec.name}` needs a backbone, for example backbone='mobilenet_v2'. Received: None."
+        )
+    if spec.backbone is not None and family.layout is None:
+        shown = spec.backbone if isinstance(spec.backbone, str) else "your own"
+        raise KerasvisionError(
+            f"`{spec.name}` is a whole network: `backbone` must be None. Received: {shown!r}. Backbones are "
+            "for deeplab_v3_plus, pspnet, unet and fcn_8s."
+        )
+    if spec.backbone is None and (spec.backbone_options or spec.preprocessing is not None):
+        raise KerasvisionError(
+            f"`backbone_options` and `preprocessing` belong to a backbone; {spec.name!r} without one has "
+            f"neither. Received: {dict(spec.backbone_options)!r} and {spec.preprocessing!r}."
+        )
+
+
+def build(
+    spec: SegmenterSpec, weights: str | os.PathLike | None = None, auxiliary: bool = False
+) -> keras.Model:
+    """Build the segmenter that a spec describes.
+
+    Args:
+        spec: of `segmenter_spec`, or `SegmenterSpec.from_dict` of what a run folder holds.
+        weights: of the backbone, as for `segmenter`; to load those of a whole segmenter, use
+            `load_weights` of the model.
+        auxiliary: as for `segmenter`.
+    """
+    own = None
+    if isinstance(spec.backbone, Mapping):
+        # A copy: Keras empties what it is given.
+        own = keras.saving.deserialize_keras_object(copy.deepcopy(dict(spec.backbone["config"])))
+    return _build(spec, weights, auxiliary, own)
+
+
+def inference_model(model: keras.Model) -> keras.Model:
+    """Return a segmenter with `logits` alone, sharing its layers.
+
+    Args:
+        model: what `segmenter` returned, with or without auxiliary outputs (also after saving and loading).
+    """
+    source = graph.functional(model)
+    logits = model.output[LOGITS] if isinstance(model.output, Mapping) else source.outputs[0]
+    return keras.Model(source.inputs[0], logits, name=model.name)
+
+
+def auxiliary_weights(model: keras.Model) -> dict[str, float]:
+    """Return the weight of the loss of each output of a segmenter: 1 for `logits`, less for the others."""
+    names = list(model.output) if isinstance(model.output, Mapping) else [LOGITS]
+    return {name: 1.0 if name == LOGITS else family_of(model.name).auxiliary for name in names}
+
+
+def backbone_layers(model: keras.Model) -> tuple[str, ...]:
+    """Return the names of the layers of a segmenter that belong to its backbone, for freezing.
+
+    Args:
+        model: what `segmenter` returned (also after saving and loading).
+
+    Returns:
+        Names in the order of the model, preprocessing layers among them; none for a network of the paper
+        without a backbone.
+    """
+    return tuple(
+        layer.name
+        for layer in model.layers
+        if not isinstance(layer, layers.InputLayer)
+        and layer.name != LOGITS
+        and not layer.name.startswith((HEAD, AUXILIARY))
+    )
+
+
+def _build(spec: SegmenterSpec, weights, auxiliary: bool, own: keras.Model | None) -> keras.Model:
+    check_backend()
+    check_spec(spec)
+    family = family_of(spec.name)
+    image = layers.Input((*spec.image_size, 3), dtype="float32", name="image")
+    whole = spec.backbone is None
+    if whole:
+        _check_own_weights(spec, family, weights)
+        maps = preprocess(image, family.preprocessing)
+    else:
+        maps = feature_maps(
+            spec.backbone if own is None else own,
+            image,
+            preprocessing=spec.preprocessing,
+            weights=weights,
+            **spec.backbone_options,
+        )
+    inside = keras.Model(image, maps, name=f"{spec.name}_backbone")
+    layout = _function(family.own if whole else family.layout)
     try:
-        logits = family.function(inside, classes, **family.settings, **options)
+        outputs = layout(inside, spec.classes, **family.settings, **spec.options)
     except TypeError as error:
         if "unexpected keyword argument" in str(error):
-            raise KerasvisionError(f"`{name}` has no such option: {error}.") from error
+            raise KerasvisionError(f"`{spec.name}` has no such option: {error}.") from error
         raise
+    outputs = outputs if isinstance(outputs, Mapping) else {LOGITS: outputs}
     # float32 also under mixed precision: the losses need it.
-    logits = layers.Activation("linear", dtype="float32", name="logits")(logits)
-    return keras.Model(image, logits, name=name)
+    outputs = {key: layers.Activation("linear", dtype="float32", name=key)(x) for key, x in outputs.items()}
+    # A layout may have built the backbone again, dilated, on an input of its own.
+    (image,) = keras.utils.get_source_inputs(outputs[LOGITS])
+    wanted = outputs if auxiliary and len(outputs) > 1 else outputs[LOGITS]
+    model = keras.Model(image, wanted, name=spec.name)
+    if whole and weights is not None:
+        _function(family.own_weights)(model, weights)
+    return model
 
 
-def _family(name: str) -> Family:
-    if name in FAMILIES:
-        return FAMILIES[name]
-    raise KerasvisionError(unknown_name("segmenter", name, FAMILIES))
+def _check_own_weights(spec: SegmenterSpec, family: Family, weights) -> None:
+    if weights is not None and family.own_weights is None:
+        raise KerasvisionError(
+            f"`weights` must be None: there are none for {spec.name!r} without a backbone, it is trained "
+            f"from scratch. Received: {os.fspath(weights)!r}."
+        )
+
+
+def _function(place: str) -> Callable:
+    module, function = place.split(":")
+    return getattr(import_module(f"kerasvision.segmentation.{module}"), function)

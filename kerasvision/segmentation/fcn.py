@@ -28,11 +28,13 @@ def fcn(backbone: keras.Model, classes: int, *, stride: int):
     """
     finest = stride.bit_length() - 1
     maps = feature_pyramid(backbone, range(finest, 6)).output
-    x = layers.Conv2D(classes, 1, name="score_5")(maps["P5"])
+    x = layers.Conv2D(classes, 1, name="head_score_5")(maps["P5"])
     for level in range(4, finest - 1, -1):
-        skip = layers.Conv2D(classes, 1, kernel_initializer="zeros", name=f"score_{level}")
-        x = layers.Add(name=f"fuse_{level}")([upsample(x, 2, name=f"up_{level}"), skip(maps[f"P{level}"])])
-    return upsample(x, stride, name="up_image", trainable=False)
+        skip = layers.Conv2D(classes, 1, kernel_initializer="zeros", name=f"head_score_{level}")
+        x = layers.Add(name=f"head_fuse_{level}")(
+            [upsample(x, 2, name=f"head_up_{level}"), skip(maps[f"P{level}"])]
+        )
+    return upsample(x, stride, name="head_up_image", trainable=False)
 
 
 def upsample(x, factor: int, *, name: str, trainable: bool = True):

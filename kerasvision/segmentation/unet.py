@@ -39,12 +39,12 @@ def unet(backbone: keras.Model, classes: int, *, filters: Sequence[int] = FILTER
         maps = dict(feature_pyramid(backbone, range(2, 6)).output)
     x = maps["P5"]
     for level, width in zip((4, 3, 2, 1, 0), filters, strict=True):
-        x = layers.UpSampling2D(2, name=f"up_{level}")(x)
+        x = layers.UpSampling2D(2, name=f"head_up_{level}")(x)
         if f"P{level}" in maps:
-            x = layers.Concatenate(name=f"skip_{level}")([x, maps[f"P{level}"]])
+            x = layers.Concatenate(name=f"head_skip_{level}")([x, maps[f"P{level}"]])
         for number in (1, 2):
-            x = _convolve(x, width, name=f"decode_{level}_{number}")
-    return layers.Conv2D(classes, 1, name="score")(x)
+            x = _convolve(x, width, name=f"head_decode_{level}_{number}")
+    return layers.Conv2D(classes, 1, name="head_score")(x)
 
 
 def _convolve(x, filters: int, *, name: str):

@@ -97,9 +97,11 @@ def test_fcn_begins_with_the_coarse_scores_alone(rng):
     model = made("fcn_8s")
     image = rng.uniform(0, 255, (1, 64, 64, 3)).astype(np.float32)
     before = model(image).numpy()
-    model.get_layer("score_5").set_weights([w * 0 for w in model.get_layer("score_5").get_weights()])
+    model.get_layer("head_score_5").set_weights(
+        [w * 0 for w in model.get_layer("head_score_5").get_weights()]
+    )
     assert np.abs(before).max() > 0 and not model(image).numpy().any()
-    assert not model.get_layer("up_image").trainable_weights
+    assert not model.get_layer("head_up_image").trainable_weights
 
 
 @pytest.mark.parametrize("name", ["fcn_8s", "unet"])
@@ -115,7 +117,7 @@ def test_converts_to_built_in_operations(name, rng):
     ("arguments", "message"),
     [
         ({"name": "unett"}, "Did you mean `unet`"),
-        ({"name": "unet", "size": 100}, r"multiples of 32.*Pad images to \(128, 128\)"),
+        ({"name": "unet", "size": 100}, r"multiples of 32.*Use \(128, 128\)"),
         ({"name": "unet", "classes": 1}, "`classes` must be"),
         ({"name": "unet", "depth": 3}, "no such option.*depth"),
         ({"name": "unet", "filters": (8, 8)}, "`filters` must be 5 numbers"),
