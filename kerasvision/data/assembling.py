@@ -1,6 +1,5 @@
 """From a list of labelled sources to a `VisionData`: class names checked, splits cut, the cache attached."""
 
-import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
 
@@ -8,6 +7,8 @@ import numpy as np
 
 from kerasvision.data.boxes import ImageBoxes, box_counts
 from kerasvision.data.decoding import Source
+from kerasvision.data.label_maps import MOST_CLASSES, LabelMaps
+from kerasvision.data.picking import Picked
 from kerasvision.data.pixel_cache import PixelCache
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.data.splits import stratified_split
@@ -15,24 +16,11 @@ from kerasvision.data.vision_data import SPLITS, Samples, VisionData
 from kerasvision.data.wording import listed
 from kerasvision.errors import BadImageError, DataError
 
-
-class Picked(Sequence):
-    """Some items of a sequence, by index, without copying them."""
-
-    def __init__(self, items: Sequence, indices: np.ndarray):
-        """Look at `items[indices[0]]`, `items[indices[1]]` and so on."""
-        self.items, self.indices = items, indices
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int):
-        return self.items[int(self.indices[index])]
-
-    def fingerprint(self) -> str | None:
-        """Return what tells these items from others, where the sequence knows it without reading them all."""
-        whole = getattr(self.items, "fingerprint", None)
-        return whole and f"{whole()} {hashlib.sha256(np.asarray(self.indices, np.int64)).hexdigest()}"
+_LEAST = {
+    "classify": "A classifier needs at least 2 classes",
+    "detect": "A detector needs at least 1 class",
+    "segment": "A segmenter needs at least 2 classes (the background is one)",
+}
 
 
 def assemble(
@@ -53,6 +41,7 @@ def assemble(
     cache: PixelCache | None = None,
     slots: np.ndarray | None = None,
     boxes: Sequence[ImageBoxes] | None = None,
+    masks: LabelMaps | None = None,
 ) -> VisionData:
     """Cut the splits that are not given, and put all together.
 
@@ -73,12 +62,14 @@ def assemble(
         cache: decoded pixels, or `None`.
         slots: (N,) place of each image in the cache; by default its index.
         boxes: of N images, which makes the task detection; `labels` are then what splits are stratified by.
+        masks: of N images, which makes the task segmentation; so for `labels`.
 
     Raises:
         DataError: fewer than two classes (for boxes: none), names that cannot be told apart, or impossible
             fractions.
     """
-    class_names = check_class_names(class_names, least=2 if boxes is None else 1)
+    task = "segment" if masks is not None else "classify" if boxes is None else "detect"
+    class_names = check_class_names(class_names, task=task)
     labels = np.asarray(labels, np.int32)
     fractions = {"validation": validation_fraction, "test": test_fraction}
     parts = _cut(labels, given, fractions, seed)
@@ -90,12 +81,13 @@ def assemble(
             names=Picked(names, parts[part]),
             slots=slots[parts[part]] if cache is not None else None,
             boxes=None if boxes is None else [boxes[i] for i in parts[part]],
+            masks=None if masks is None else masks.take(parts[part]),
         )
         for part in SPLITS
         if part in parts and len(parts[part])
     }
     return VisionData(
-        task="classify" if boxes is None else "detect",
+        task=task,
         class_names=class_names,
         preprocessing=preprocessing,
         splits=splits,
@@ -108,11 +100,12 @@ def assemble(
     )
 
 
-def check_class_names(class_names: Sequence[str], least: int = 2) -> tuple[str, ...]:
+def check_class_names(class_names: Sequence[str], task: str = "classify") -> tuple[str, ...]:
     """Return the names, normalised (Unicode NFC, no outer spaces).
 
     Raises:
-        DataError: fewer than `least`, not text, empty, equal once normalised, or not fit for a text file.
+        DataError: fewer than the task needs, more than label maps can hold, not text, empty, equal once
+            normalised, or not fit for a text file.
     """
     names = []
     for name in class_names:
@@ -131,9 +124,10 @@ def check_class_names(class_names: Sequence[str], least: int = 2) -> tuple[str, 
                 f"Two classes have the same name: {twin!r} and {class_names[position]!r} (compared without "
                 f"outer spaces and in one Unicode form). Merge or rename one."
             )
-    if len(names) < least:
-        what = "A classifier needs at least 2 classes" if least > 1 else "A detector needs at least 1 class"
-        raise DataError(f"{what}. Received: {len(names)} ({', '.join(names) or 'none'}).")
+    if len(names) < (1 if task == "detect" else 2):
+        raise DataError(f"{_LEAST[task]}. Received: {len(names)} ({', '.join(names) or 'none'}).")
+    if task == "segment" and len(names) > MOST_CLASSES:
+        raise DataError(f"Masks can have at most {MOST_CLASSES} classes. Received: {len(names)}.")
     return tuple(names)
 
 
@@ -168,8 +162,8 @@ def _thin_classes(class_names: Sequence[str], splits: Mapping[str, Samples]) -> 
     """Say which classes have no image in a split."""
     notes = []
     for split, part in splits.items():
-        if part.boxes is not None:
-            notes += _thin_box_classes(class_names, split, part)
+        if part.boxes is not None or part.masks is not None:
+            notes += _thin_marked_classes(class_names, split, part)
             continue
         counts = np.bincount(part.labels, minlength=len(class_names))
         absent = [repr(name) for name, count in zip(class_names, counts, strict=True) if not count]
@@ -184,10 +178,12 @@ def _thin_classes(class_names: Sequence[str], splits: Mapping[str, Samples]) -> 
     return notes
 
 
-def _thin_box_classes(class_names: Sequence[str], split: str, part: Samples) -> list[str]:
-    """Say which classes have no box in a split: a list of classes may be longer than what these data show."""
-    counts = box_counts(part.boxes, len(class_names))
+def _thin_marked_classes(class_names: Sequence[str], split: str, part: Samples) -> list[str]:
+    """Say which classes a split has no box or pixel of: the list may be longer than what these data show."""
+    segment = part.masks is not None
+    counts = part.masks.pixels.sum(0) if segment else box_counts(part.boxes, len(class_names))
     if split == "train" and not counts.any():
-        raise DataError("No training image has a box. Annotate some, or check where the annotations are.")
+        where = "a pixel that is not void" if segment else "a box"
+        raise DataError(f"No training image has {where}. Annotate some, or check where the annotations are.")
     absent = [repr(name) for name, count in zip(class_names, counts, strict=True) if not count]
-    return [f"No box of {listed(absent)} in the {split} split."] if absent else []
+    return [f"No {'pixel' if segment else 'box'} of {listed(absent)} in the {split} split."] if absent else []

@@ -9,10 +9,11 @@ from typing import Literal
 import numpy as np
 
 from kerasvision.data.annotations import Annotated, image_fault, usable_boxes
-from kerasvision.data.assembling import Picked, assemble, check_class_names
+from kerasvision.data.assembling import assemble, check_class_names
 from kerasvision.data.boxes import ImageBoxes, rarest_labels
 from kerasvision.data.decoding import Source
 from kerasvision.data.headers import upright_sizes
+from kerasvision.data.picking import Picked
 from kerasvision.data.pixel_cache import DEFAULT_LIMIT, pixel_cache
 from kerasvision.data.preprocessing import Preprocessing, Resize
 from kerasvision.data.reading import Found, check_mode, open_cache, readable, report_skipped
@@ -150,7 +151,7 @@ def choose_class_names(
         names = sorted({label for one in images for label in one.labels} - {""})
     if not len(names):
         raise DataError("No image has a box, so there are no classes. Check where the annotations are.")
-    return check_class_names(list(names), least=1)
+    return check_class_names(list(names), task="detect")
 
 
 def _usable(

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerasvision.data.assembling import assemble
+from kerasvision.data.label_maps import LabelMaps, count_maps
 from kerasvision.data.preprocessing import Preprocessing, Resize
 from kerasvision.data.vision_data import VisionData
 from kerasvision.errors import DataError
+from kerasvision.metrics.segmentation import VOID
 
 
 def from_arrays(
@@ -28,7 +30,8 @@ def from_arrays(
 
     Args:
         images: (N, h, w), (N, h, w, 1) or (N, h, w, 3) uint8 in [0, 255]; grey becomes RGB when read.
-        labels: (N,) whole numbers, indices into `class_names`.
+        labels: (N,) whole numbers, indices into `class_names`; or label maps (N, h, w) of the size of the
+            images, with 255 where they are void, which makes the task segmentation.
         class_names: name of each label.
         test: (images, labels) of the test split where the data have one, of the same kind as the others.
         image_size: (height, width) or one number; by default the size of the images.
@@ -52,15 +55,17 @@ def from_arrays(
     """
     images = np.asarray(images)
     _check_images(images)
-    labels = _check_labels(labels, len(images), class_names)
+    labels = _check_labels(labels, images, class_names)
     given = None
     if test is not None:
         given = np.repeat(["train", "test"], [len(images), len(test[0])])
         images, labels = _join(images, labels, test, class_names)
     preprocessing = Preprocessing(images.shape[1:3] if image_size is None else image_size, resize)
+    masks = LabelMaps(labels, *count_maps(labels, len(class_names))) if labels.ndim == 3 else None
     return assemble(
         sources=images,
-        labels=labels,
+        labels=labels if masks is None else masks.rarest(),
+        masks=masks,
         names=NumberedNames(name, len(images)),
         class_names=class_names,
         preprocessing=preprocessing,
@@ -113,24 +118,32 @@ def _join(images, labels, test, class_names) -> tuple[np.ndarray, np.ndarray]:
             f"The images of `test` must have the shape of the others, (N, {str(images.shape[1:])[1:]}. "
             f"Received: {test_images.shape}."
         )
-    test_labels = _check_labels(test[1], len(test_images), class_names)
+    test_labels = _check_labels(test[1], test_images, class_names)
+    if test_labels.ndim != labels.ndim:
+        raise DataError(
+            f"The labels of `test` must be of the same kind as the others. Received: {test_labels.shape} and "
+            f"{labels.shape}."
+        )
     return np.concatenate([images, test_images]), np.concatenate([labels, test_labels])
 
 
-def _check_labels(labels, count: int, class_names: Sequence[str]) -> np.ndarray:
-    labels = np.asarray(labels)
-    if labels.shape != (count,):
+def _check_labels(labels, images: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
+    """Return labels (N,) int32, or label maps (N, h, w) uint8."""
+    labels, count, maps = np.asarray(labels), len(images), images.shape[:3]
+    if labels.shape not in ((count,), maps):
         raise DataError(
-            f"`labels` must have shape ({count},), one for each image. Received: {labels.shape}. "
-            f"Turn one-hot rows into numbers with `labels.argmax(-1)`."
+            f"`labels` must have shape ({count},), one for each image, or {maps}, one for each pixel. "
+            f"Received: {labels.shape}. Turn one-hot values into numbers with `labels.argmax(-1)`."
         )
     if not np.issubdtype(labels.dtype, np.integer):
         raise DataError(
             f"`labels` must be whole numbers. Received: {labels.dtype}. Pass `labels.astype(int)`."
         )
-    if labels.min() < 0 or labels.max() >= len(class_names):
+    known = labels[labels != VOID] if labels.ndim == 3 else labels
+    if known.size and (known.min() < 0 or known.max() >= len(class_names)):
+        void = f" or {VOID} (void)" if labels.ndim == 3 else ""
         raise DataError(
-            f"`labels` must be from 0 to {len(class_names) - 1}, as there are {len(class_names)} "
-            f"`class_names`. Received: {labels.min()} to {labels.max()}."
+            f"`labels` must be from 0 to {len(class_names) - 1}{void}, as there are {len(class_names)} "
+            f"`class_names`. Received: {known.min()} to {known.max()}."
         )
-    return labels.astype(np.int32)
+    return labels.astype(np.uint8 if labels.ndim == 3 else np.int32, copy=labels.ndim == 1)

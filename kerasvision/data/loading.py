@@ -39,6 +39,7 @@ def iterate_batches(
     start: int = 0,
     drop_last: bool = False,
     workers: int | None = None,
+    read_mask_into: Callable[[int, np.ndarray], None] | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (images, labels) for `order`, decoding in threads a few batches ahead.
 
@@ -53,9 +54,11 @@ def iterate_batches(
         start: number of batches to leave out at the front, without decoding them.
         drop_last: leave out a last batch that is not full.
         workers: number of threads; by default one a core.
+        read_mask_into: puts the mask of an index into an array (h, w) uint8; masks then take the place of
+            labels.
 
     Yields:
-        images (b, height, width, 3) uint8, labels (b,) int32.
+        images (b, height, width, 3) uint8, labels (b,) int32 or masks (b, height, width) uint8.
 
     Raises:
         BadImageError: what `read_into` raised, in the place of the batch that held the image.
@@ -66,18 +69,24 @@ def iterate_batches(
     ahead = max(_AHEAD, -(-2 * workers // batch_size))
     pool = ThreadPoolExecutor(workers, thread_name_prefix="kerasvision-read")
 
-    def fill(images: np.ndarray, indices: np.ndarray) -> None:
-        for image, index in zip(images, indices, strict=True):
+    def fill(images: np.ndarray, targets, indices: np.ndarray) -> None:
+        for place, index in enumerate(indices):
             if stop.is_set():
                 return
-            read_into(int(index), image)
+            read_into(int(index), images[place])
+            if read_mask_into is not None:
+                read_mask_into(int(index), targets[place])
 
     def begin(indices: np.ndarray) -> None:
         images = np.empty((len(indices), *image_size, 3), np.uint8)
+        masks = None if read_mask_into is None else np.empty((len(indices), *image_size), np.uint8)
         step = max(1, min(_PER_TASK, -(-len(indices) // workers)))
-        parts = range(0, len(indices), step)
-        tasks = [pool.submit(fill, images[at : at + step], indices[at : at + step]) for at in parts]
-        pending.append((images, labels[indices], tasks))
+        parts = [slice(at, at + step) for at in range(0, len(indices), step)]
+        tasks = [
+            pool.submit(fill, images[part], None if masks is None else masks[part], indices[part])
+            for part in parts
+        ]
+        pending.append((images, labels[indices] if masks is None else masks, tasks))
 
     def finished() -> tuple[np.ndarray, np.ndarray]:
         images, batch_labels, tasks = pending.popleft()
@@ -108,7 +117,11 @@ def usable_cores() -> int:
 
 
 def as_tf_dataset(
-    batches: Callable[[], Iterator], image_size: tuple[int, int], count: int, boxes: int | None = None
+    batches: Callable[[], Iterator],
+    image_size: tuple[int, int],
+    count: int,
+    boxes: int | None = None,
+    masks: bool = False,
 ):
     """Return a `tf.data.Dataset` of (uint8 (b, h, w, 3), int32 (b,)) over an iterator of batches.
 
@@ -117,6 +130,7 @@ def as_tf_dataset(
         image_size: (height, width).
         count: number of batches in a pass.
         boxes: places for boxes on each image, if the targets are boxes instead of labels.
+        masks: the targets are masks uint8 (b, h, w) instead.
 
     An unreadable image ends the pass with a TensorFlow error that quotes the `BadImageError`.
     """
@@ -124,14 +138,18 @@ def as_tf_dataset(
 
     signature = (
         tf.TensorSpec((None, *image_size, 3), tf.uint8, name="images"),
-        tf.TensorSpec((None,), tf.int32, name="labels") if boxes is None else _box_specs(tf, boxes),
+        _target_specs(tf, image_size, boxes, masks),
     )
     dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
     # One batch ahead is enough: `iterate_batches` decodes ahead itself.
     return dataset.apply(tf.data.experimental.assert_cardinality(count)).prefetch(1)
 
 
-def _box_specs(tf, boxes: int) -> dict:
+def _target_specs(tf, image_size: tuple[int, int], boxes: int | None, masks: bool):
+    if masks:
+        return tf.TensorSpec((None, *image_size), tf.uint8, name="masks")
+    if boxes is None:
+        return tf.TensorSpec((None,), tf.int32, name="labels")
     return {
         "boxes": tf.TensorSpec((None, boxes, 4), tf.float32),
         "classes": tf.TensorSpec((None, boxes), tf.int32),

@@ -10,6 +10,7 @@ from PIL import Image
 
 from kerasvision.data.decoding import Source, open_image
 from kerasvision.errors import BadImageError, DataError
+from kerasvision.metrics.segmentation import VOID
 
 Resize = Literal["stretch", "crop", "pad"]
 _SMALLEST, _LARGEST = 8, 4096
@@ -85,6 +86,32 @@ class Preprocessing:
         padded = Image.new("RGB", (width, height))
         padded.paste(_scale(picture, inner), ((width - inner[0]) // 2, (height - inner[1]) // 2))
         return padded
+
+    def read_mask(self, label_map: np.ndarray) -> np.ndarray:
+        """Resize a label map as `read` resizes its photo, by nearest neighbour.
+
+        The pixel of the photo under the centre of each pixel of the resized image gives its label.
+
+        Args:
+            label_map: (H, W) uint8, in pixels of the upright photo.
+
+        Returns:
+            (height, width) uint8; what `"pad"` adds is 255, void.
+
+        Example:
+            >>> Preprocessing((8, 12), "pad").read_mask(np.zeros((4, 4), np.uint8))[0].tolist()
+            [255, 255, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255]
+        """
+        height, width = self.image_size
+        if label_map.shape == (height, width):
+            return label_map
+        placed = self.place(label_map.shape)
+        rows = _nearest(height, label_map.shape[0], placed.scale_y, placed.offset_y)
+        columns = _nearest(width, label_map.shape[1], placed.scale_x, placed.offset_x)
+        resized = label_map.take(np.maximum(rows, 0), axis=0).take(np.maximum(columns, 0), axis=1)
+        resized[rows < 0] = VOID
+        resized[:, columns < 0] = VOID
+        return resized
 
     def place(self, size: tuple[int, int]) -> Placement:
         """Return where a photo of `size` (height, width) is in the resized image.
@@ -164,6 +191,12 @@ def as_image_size(value) -> tuple[int, int]:
             f"pixels. Received: {value!r}. A usual size is 224."
         )
     return size
+
+
+def _nearest(count: int, original: int, scale: float, offset: float) -> np.ndarray:
+    """Return which of the original pixels each of `count` resized ones shows, -1 for none."""
+    at = np.floor((np.arange(count) + 0.5 - offset) / scale).astype(np.int64)
+    return np.where((at >= 0) & (at < original), at, -1)
 
 
 def _scale(picture: Image.Image, size: tuple[int, int], box=None) -> Image.Image:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from kerasvision.data.loading import usable_cores
+from kerasvision.data.picking import source_facts
 from kerasvision.data.pixel_cache import PixelCache, pixel_cache
 from kerasvision.data.preprocessing import Preprocessing
-from kerasvision.data.vision_data import source_facts
 from kerasvision.data.wording import listed, several
 from kerasvision.errors import BadAnnotationError, BadImageError, DataError
 from kerasvision.progress import bar, say

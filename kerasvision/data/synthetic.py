@@ -7,6 +7,7 @@ import numpy as np
 from kerasvision.data.assembling import assemble
 from kerasvision.data.boxes import ImageBoxes, rarest_labels
 from kerasvision.data.in_memory import NumberedNames
+from kerasvision.data.label_maps import LabelMaps, count_maps
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.data.scenes import SHAPES, Scene, crowded_scene, random_scene
 from kerasvision.data.vision_data import VisionData
@@ -29,13 +30,14 @@ def shapes(
 ) -> VisionData:
     """Draw scenes of simple shapes on cluttered grounds; the class is the shape.
 
-    For `"detect"` a scene holds several shapes, each with its box, and one picture in twenty holds none.
+    For `"detect"` a scene holds several shapes, each with its box, and one picture in twenty holds none. For
+    `"segment"` it is the same scenes, with the shape that each pixel is of; class 0 is the background.
 
     Pictures are drawn when they are read, so that any number of them takes no memory, and each is a
     function of (seed, its number) alone.
 
     Args:
-        task: `"classify"` or `"detect"`.
+        task: `"classify"`, `"detect"` or `"segment"`.
         count: number of pictures, with as many of each class as can be.
         classes: how many kinds of shape, or which: circle, square, triangle, star, cross, ring, heart, arrow.
         image_size: (height, width) in pixels, or one number.
@@ -43,7 +45,7 @@ def shapes(
         test_fraction: share of pictures for the test split, in [0, 1).
         seed: of the pictures, the splits and the order of training images.
         batch_size: images in a batch.
-        objects: for `"detect"`, the fewest and the most shapes on a picture that has any.
+        objects: for `"detect"` and `"segment"`, the fewest and the most shapes on a picture that has any.
 
     Returns:
         A `VisionData`.
@@ -55,10 +57,10 @@ def shapes(
         >>> shapes(count=10, classes=2, image_size=32).counts["train"]
         {'circle': 4, 'square': 4}
     """
-    if task not in ("classify", "detect"):
+    if task not in ("classify", "detect", "segment"):
         raise DataError(
-            f'`task` must be "classify" or "detect". Received: {task!r}. Scenes for other tasks are not '
-            f"drawn yet."
+            f'`task` must be "classify", "detect" or "segment". Received: {task!r}. Scenes for other tasks '
+            f"are not drawn yet."
         )
     names = _kinds(classes)
     least = len(names) if task == "classify" else 1
@@ -66,17 +68,24 @@ def shapes(
         each = ", one picture for each class" if task == "classify" else ""
         raise DataError(f"`count` must be a whole number from {least}{each}. Received: {count!r}.")
     preprocessing = Preprocessing(image_size)
-    if task == "detect":
+    boxes = masks = None
+    if task == "classify":
+        labels = np.arange(count, dtype=np.int32) % len(names)
+        sources = DrawnPictures(labels, names, preprocessing.image_size, seed)
+    else:
         sources = DrawnScenes(count, names, preprocessing.image_size, seed, _check_objects(objects))
+    if task == "detect":
         boxes = [sources.boxes(i) for i in range(count)]
         labels = rarest_labels(boxes, len(names))
-    else:
-        labels, boxes = np.arange(count, dtype=np.int32) % len(names), None
-        sources = DrawnPictures(labels, names, preprocessing.image_size, seed)
+    if task == "segment":
+        names, drawn = ("background", *names), DrawnLabelMaps(sources)
+        masks = LabelMaps(drawn, *count_maps(drawn, len(names)))
+        labels = masks.rarest()
     return assemble(
         sources=sources,
         labels=labels,
         boxes=boxes,
+        masks=masks,
         names=NumberedNames("shapes", count),
         class_names=names,
         preprocessing=preprocessing,
@@ -147,6 +156,29 @@ class DrawnScenes(Sequence):
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self.scene(index).draw(self.image_size)
+
+
+class DrawnLabelMaps(Sequence):
+    """The label maps of drawn scenes: 0 is the background, 1 the first kind of shape."""
+
+    def __init__(self, scenes: DrawnScenes):
+        """Draw the maps of these scenes."""
+        self.scenes = scenes
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        scene, size = self.scenes.scene(index), self.scenes.image_size
+        label_map = np.zeros(size, np.uint8)
+        for shape, visible in zip(scene.shapes, scene.masks(size), strict=True):
+            label_map[visible] = self.scenes.kinds.index(shape.kind) + 1
+        return label_map
+
+    def fingerprint(self) -> str:
+        """Return what tells these scenes from others, without drawing them."""
+        scenes = self.scenes
+        return f"{scenes.seed} {scenes.count} {scenes.kinds} {scenes.image_size} {scenes.objects}"
 
 
 def _check_objects(objects: tuple[int, int]) -> tuple[int, int]:

@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,9 @@ import numpy as np
 
 from kerasvision.data.boxes import BoxTargets, ImageBoxes, box_counts
 from kerasvision.data.decoding import Source
+from kerasvision.data.label_maps import LabelMaps
 from kerasvision.data.loading import as_tf_dataset, batch_count, epoch_order, iterate_batches
+from kerasvision.data.picking import source_facts
 from kerasvision.data.pixel_cache import PixelCache
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.data.splits import check_seed
@@ -28,11 +29,12 @@ class Samples:
 
     Args:
         sources: N absolute paths, encoded images (bytes), or uint8 arrays; may be lazy.
-        labels: (N,) int32, indices into the class names; where there are boxes, the rarest class on each
-            image and -1 on those without any.
+        labels: (N,) int32, indices into the class names; where there are boxes or masks, the rarest class
+            on each image and -1 on those without any.
         names: N names for people: the path relative to the folder, or "shapes #17".
         slots: (N,) int, the place of each image in the pixel cache; `None` without one.
-        boxes: N values, what is annotated on each image; `None` for classification.
+        boxes: N values, what is annotated on each image; `None` where the task is not detection.
+        masks: of the N images; `None` where the task is not segmentation.
     """
 
     sources: Sequence[Source]
@@ -40,14 +42,15 @@ class Samples:
     names: Sequence[str]
     slots: np.ndarray | None = None
     boxes: Sequence[ImageBoxes] | None = None
+    masks: LabelMaps | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "labels", np.asarray(self.labels, np.int32))
         lengths = [len(self.sources), len(self.labels), len(self.names)]
-        lengths += [] if self.boxes is None else [len(self.boxes)]
+        lengths += [len(marks) for marks in (self.boxes, self.masks) if marks is not None]
         if len(set(lengths)) != 1:
             raise DataError(
-                f"`sources`, `labels` and `names` (and `boxes`) must have one length. Received: "
+                f"`sources`, `labels` and `names` (and `boxes`, `masks`) must have one length. Received: "
                 f"{', '.join(map(str, lengths[:-1]))} and {lengths[-1]}."
             )
 
@@ -63,7 +66,7 @@ class VisionData:
     """Labelled images in splits, decoded and resized when they are read.
 
     Args:
-        task: `"classify"`, or `"detect"` where the splits have boxes.
+        task: `"classify"`, `"detect"` where the splits have boxes, `"segment"` where they have masks.
         class_names: name of each label.
         preprocessing: decode and resize, the same for all images.
         splits: `"train"`, `"validation"`, `"test"` -> `Samples`; a split that is not there is absent.
@@ -101,6 +104,8 @@ class VisionData:
             what = several(len(self.splits[split]), "image")
             if self.task == "detect":
                 what += f", {several(sum(counts.values()), 'box')}"
+            if self.task == "segment":
+                what += _void_share(self.splits[split].masks)
             lines.append(f"  {split}: {what} ({classes})")
         lines += [f"  left out: {error}" for error in self.skipped[:CLASSES_SHOWN]]
         if len(self.skipped) > CLASSES_SHOWN:
@@ -114,7 +119,10 @@ class VisionData:
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Number of images (for detection: of boxes) by split and class: `{"train": {"rose": 80, …}, …}`."""
+        """Number of images (for detection: of boxes) by split and class: `{"train": {"rose": 80, …}, …}`.
+
+        For segmentation, an image counts for each class that is on it.
+        """
         return {
             split: dict(zip(self.class_names, self._count(part).tolist(), strict=True))
             for split, part in self.splits.items()
@@ -162,10 +170,11 @@ class VisionData:
             images (b, h, w, 3) uint8, labels (b,) int32. For detection, instead of labels:
             `{"boxes": (b, m, 4) float32 xyxy in pixels of the resized image, "classes": (b, m) int32,
             "crowd": (b, m) bool}`, with m the largest number of boxes on an image of the split, and class -1
-            where there is no box.
+            where there is no box. For segmentation, instead of labels: masks (b, h, w) uint8, 255 where they
+            are void and where `resize="pad"` added something.
 
         Raises:
-            BadImageError: an image cannot be read; raised where its batch would have come.
+            BadImageError: an image or mask cannot be read; raised where its batch would have come.
             DataError: there is no such split, or `order` points outside of it.
         """
         samples, order, batch_size = self._part(split, order, batch_size)
@@ -179,6 +188,7 @@ class VisionData:
             batch_size=batch_size,
             start=start,
             drop_last=drop_last,
+            read_mask_into=None if samples.masks is None else self._mask_reader(samples.masks),
         )
 
     def dataset(
@@ -201,7 +211,7 @@ class VisionData:
 
         Returns:
             A data set of (uint8 (b, h, w, 3), int32 (b,)) with known length; for detection, with the
-            dictionary of `iterate` in the place of labels.
+            dictionary of `iterate` in the place of labels; for segmentation, with masks uint8 (b, h, w).
 
         Raises:
             DataError: as for `iterate`.
@@ -215,7 +225,7 @@ class VisionData:
 
         count = batch_count(len(order), batch_size, drop_last)
         boxes = None if samples.boxes is None else BoxTargets(samples.boxes, self.preprocessing).most
-        return as_tf_dataset(batches, self.image_size, count, boxes)
+        return as_tf_dataset(batches, self.image_size, count, boxes, masks=samples.masks is not None)
 
     def images(self, split: str, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Read some images of a split.
@@ -231,13 +241,17 @@ class VisionData:
             BadImageError: one of them cannot be read.
             DataError: there is no such split or index.
         """
-        batches = [images for images, _ in self.iterate(split, order=indices)]
+        samples, order, batch_size = self._part(split, indices, None)
+        read = iterate_batches(
+            self._reader(samples), samples.labels, self.image_size, order=order, batch_size=batch_size
+        )
+        batches = [images for images, _ in read]
         return np.concatenate(batches) if batches else np.zeros((0, *self.image_size, 3), np.uint8)
 
     def class_balanced(self, split: str, count: int, seed: int = 0) -> np.ndarray:
         """Return the indices of up to `count` images, as evenly spread over classes as the data allow.
 
-        For detection, the class of an image is the rarest one on it.
+        For detection and segmentation, the class of an image is the rarest one on it.
 
         Args:
             split: `"train"`, `"validation"` or `"test"`.
@@ -271,6 +285,8 @@ class VisionData:
 
     def _count(self, part: Samples) -> np.ndarray:
         size = len(self.class_names)
+        if part.masks is not None:
+            return (part.masks.pixels > 0).sum(0)
         return (
             np.bincount(part.labels, minlength=size) if part.boxes is None else box_counts(part.boxes, size)
         )
@@ -311,6 +327,19 @@ class VisionData:
 
         return read_into
 
+    def _mask_reader(self, masks: LabelMaps):
+        preprocessing = self.preprocessing
+
+        def read_into(index: int, mask: np.ndarray) -> None:
+            mask[:] = masks.place(index, preprocessing)
+
+        return read_into
+
+
+def _void_share(masks: LabelMaps) -> str:
+    void, pixels = masks.void.sum(), masks.pixels.sum()
+    return f", {void / max(void + pixels, 1):.1%} void" if void else ""
+
 
 def _check_batch_size(batch_size: int) -> None:
     if not isinstance(batch_size, int | np.integer) or batch_size < 1:
@@ -323,6 +352,8 @@ def _facts(samples: Samples) -> str:
         digest.update(f"{one.size} {len(one)}".encode())
         for values in (one.boxes, one.labels, one.crowd, one.difficult):
             digest.update(values.tobytes())
+    if samples.masks is not None:
+        digest.update(samples.masks.fingerprint().encode())
     own = getattr(samples.sources, "fingerprint", lambda: None)()
     if own is not None:  # packed images know theirs; to read them all may take minutes
         digest.update(own.encode())
@@ -330,16 +361,3 @@ def _facts(samples: Samples) -> str:
     for source, name in zip(samples.sources, samples.names, strict=True):
         digest.update(f"{name}\0{source_facts(source)}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()
-
-
-def source_facts(source: Source) -> str:
-    """Return what tells one source from another: size and time of a file, a digest of bytes and arrays."""
-    if isinstance(source, str | os.PathLike):
-        try:
-            status = os.stat(source)
-        except OSError:
-            return "missing"
-        return f"{status.st_size} {status.st_mtime_ns}"
-    if isinstance(source, np.ndarray):
-        return f"{source.shape} {hashlib.sha256(np.ascontiguousarray(source)).hexdigest()}"
-    return hashlib.sha256(source).hexdigest()

@@ -75,7 +75,10 @@ def _centred(scene: Scene) -> np.ndarray:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"task": "segment"}, '`task` must be "classify" or "detect". Received: .segment.. Scenes for'),
+        (
+            {"task": "embed"},
+            '`task` must be "classify", "detect" or "segment". Received: .embed.. Scenes for',
+        ),
         ({"count": 2}, "`count` must be a whole number from 5"),
         ({"count": 9.5}, "Received: 9.5"),
         ({"classes": 1}, "from 2 to 8"),
