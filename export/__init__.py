@@ -1,4 +1,4 @@
-"""Ship a trained classifier or detector as files that are proved to answer like the Keras model."""
+"""Ship trained classifiers, detectors and segmenters as files proved to answer like the Keras model."""
 
 from kerasvision._lazy import attach
 
@@ -16,18 +16,26 @@ __getattr__, __dir__, __all__ = attach(
         "Lint": "linting",
         "Metadata": "metadata",
         "Runner": "runners",
+        "SegmentationCertificate": "segmentation_certificate",
+        "SegmentationRunner": "segmentation_runner",
+        "SegmentationSource": "segmentation_source",
         "Selection": "detection_source",
         "as_source": "source",
         "benchmark": "latency",
         "certify": "certificate",
         "certify_detector": "detection_certificate",
+        "certify_segmenter": "segmentation_certificate",
         "export": "bundle",
         "export_detector": "detection_export",
+        "export_segmenter": "segmentation_export",
+        "labels_on_photo": "segmentation_photo",
+        "labels_to_photo": "segmentation_photo",
         "lint": "linting",
         "open_file": "runners",
         "read_metadata": "metadata",
         "rehearse": "tflite",
         "rehearse_detector": "detection_graph",
+        "rehearse_segmenter": "segmentation_graph",
         "to_onnx": "onnx",
         "to_saved_model": "saved_model",
         "to_tflite": "tflite",

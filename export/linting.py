@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kerasvision._tflite_file import Description, TensorInfo, describe, read_tflite
-from kerasvision.export.metadata import DETECTION_NAMES, Metadata, read_metadata
+from kerasvision.export.metadata import DETECTION_NAMES, Metadata, label_map_output, read_metadata
 
 _FLOATS = ("float32", "float16")
 _VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
@@ -89,9 +89,9 @@ def quantize_of(found: Description) -> str | None:
     kind = max(("float32", "float16", "int8"), key=lambda name: found.constants[name])
     if kind != "int8":
         return None if kind == "float32" else kind
-    # In a "dynamic" file no computed tensor is int8. The decoding of a detector is float in any case, and may
-    # have more tensors than a small network.
-    floats = 0 if is_detector(found) else found.activations["float32"]
+    # In a "dynamic" file no computed tensor is int8. What follows the network of a detector or segmenter is
+    # float in any case, and may have more tensors than a small network.
+    floats = 0 if is_detector(found) or is_segmenter(found) else found.activations["float32"]
     return "int8" if found.activations["int8"] > floats else "dynamic"
 
 
@@ -113,6 +113,8 @@ def _problems(found: Description, metadata: Metadata | None):
     if is_detector(found):
         yield from _detector_problems(found, metadata)
         return
+    if "labels" in found.outputs and is_segmenter(found):
+        return  # the classes are its values
     classes = next(iter(found.outputs.values())).shape[-1:]
     if metadata and metadata.labels and classes != (len(metadata.labels),):
         yield f"has {len(metadata.labels)} labels for {classes[0] if classes else 'no'} outputs"
@@ -121,6 +123,11 @@ def _problems(found: Description, metadata: Metadata | None):
 def is_detector(found: Description) -> bool:
     """Tell whether a file gives boxes, classes, scores and count."""
     return set(DETECTION_NAMES) <= set(found.outputs)
+
+
+def is_segmenter(found: Description) -> bool:
+    """Tell whether a file gives probabilities, logits or labels of pixels."""
+    return label_map_output({name: info.shape for name, info in found.outputs.items()}) is not None
 
 
 def _detector_problems(found: Description, metadata: Metadata | None):
@@ -159,8 +166,10 @@ def _remarks(found: Description, metadata: Metadata | None):
         yield "no labels in the metadata"
     if not found.signatures:
         yield "no signature: inputs and outputs are known by their position only"
-    if is_detector(found):
-        return  # decoding and NMS are float on purpose
+    if is_segmenter(found) and "labels" in found.outputs:
+        yield "gives labels: MediaPipe's ImageSegmenter takes them for floats and answers nonsense"
+    if is_detector(found) or is_segmenter(found):
+        return  # what follows the network is float on purpose
     floats = sum(found.activations[kind] for kind in _FLOATS)
     if quantize_of(found) == "int8" and floats > len(found.inputs) + len(found.outputs):
         yield f"{floats} tensors stay float: these operations have no int8 form and run slower"

@@ -24,8 +24,9 @@ from kerasvision.errors import ExportError
 
 ENTRY, IDENTIFIER = "TFLITE_METADATA", b"M001"
 LABELS_FILE, PREPROCESSING_FILE, THRESHOLDS_FILE = "labels.txt", "preprocessing.json", "thresholds.json"
-# Versions of the schema that have every field that is written here; groups of tensors came with 1.2.0.
-MIN_PARSER_VERSION, MIN_PARSER_VERSION_DETECTOR = "1.0.0", "1.2.0"
+# Versions of the schema that have every field that is written here; groups of tensors came with 1.2.0,
+# metadata of one's own with 1.5.0.
+MIN_PARSER_VERSION, MIN_PARSER_VERSION_DETECTOR, MIN_PARSER_VERSION_SEGMENTER = "1.0.0", "1.2.0", "1.5.0"
 # The outputs of a detector, and the names by which MediaPipe's ObjectDetector knows them, in the order that
 # TFLite's own post-processing and most apps have.
 DETECTION_NAMES = {
@@ -34,6 +35,10 @@ DETECTION_NAMES = {
     "scores": "score",
     "count": "number of detections",
 }
+# What a segmenter may give for each pixel, and the number of its dimensions.
+LABEL_MAP_RANKS = {"probabilities": 4, "logits": 4, "labels": 3}
+# By this name MediaPipe's ImageSegmenter looks for its own settings: a flatbuffer of identifier V001.
+_SEGMENTER, _SEGMENTER_IDENTIFIER, _SOFTMAX = "SEGMENTER_METADATA", b"V001", 2
 _DESCRIPTIONS, _AXIS_LABELS, _VALUE_LABELS = 1, 2, 3  # AssociatedFileType
 _FEATURE, _IMAGE, _BOXES = 1, 2, 3  # ContentProperties
 _BOUNDARIES, _RATIO = 1, 0  # BoundingBoxType, CoordinateType
@@ -87,7 +92,7 @@ def add_classifier_metadata(
         labels: names of the classes, in the order of the output.
         preprocessing: `Preprocessing.to_dict()`, packed beside the labels.
     """
-    graph = {2: [_image()], 3: [_probabilities()]}
+    graph = {2: [_image()], 3: [_values("probabilities", "Probability of each class.", 1.0)]}
     return _with_metadata(data, name, description, graph, MIN_PARSER_VERSION, labels, preprocessing)
 
 
@@ -115,6 +120,51 @@ def add_detector_metadata(
     graph = {2: [_image()], 3: _detections(), 8: [group]}
     version = MIN_PARSER_VERSION_DETECTOR
     return _with_metadata(data, name, description, graph, version, labels, preprocessing, thresholds)
+
+
+def add_segmenter_metadata(
+    data: bytes,
+    *,
+    name: str,
+    description: str,
+    labels: Sequence[str],
+    output: str,
+    preprocessing: Mapping | None = None,
+) -> bytes:
+    """Return a segmenter's TFLite file with metadata and labels in it.
+
+    MediaPipe's ImageSegmenter is told to take the softmax of logits, and to take probabilities as they are.
+
+    Args:
+        data: the file, with one input and one output.
+        name: of the model.
+        description: of the model.
+        labels: names of the classes.
+        output: `"probabilities"`, `"logits"` or `"labels"`.
+        preprocessing: `Preprocessing.to_dict()`, packed beside the labels.
+    """
+    outputs = {
+        "probabilities": _values("probabilities", "Probability of each class at each pixel.", 1.0),
+        "logits": _values("logits", "Logit of each class at each pixel.", None),
+        "labels": _values("labels", "Class of each pixel.", float(len(labels) - 1), kind=_VALUE_LABELS),
+    }
+    graph = {2: [_image()], 3: [outputs[output]]}
+    if output == "logits":
+        # ImageSegmenterOptions: activation, min_parser_version
+        options = _flatbuffer({0: _Byte(_SOFTMAX), 1: "1.0.0"}, _SEGMENTER_IDENTIFIER)
+        graph[9] = [{0: _SEGMENTER, 1: np.frombuffer(options, np.uint8)}]  # CustomMetadata: name, data
+    version = MIN_PARSER_VERSION_SEGMENTER
+    return _with_metadata(data, name, description, graph, version, labels, preprocessing)
+
+
+def label_map_output(shapes: Mapping[str, Sequence]) -> str | None:
+    """Return which output of a file is about pixels, or `None` if none is.
+
+    Args:
+        shapes: name of each output -> its shape.
+    """
+    known = LABEL_MAP_RANKS.items()
+    return next((name for name, rank in known if len(shapes.get(name) or ()) == rank), None)
 
 
 def read_metadata(file: str | os.PathLike | bytes) -> Metadata | None:
@@ -167,14 +217,15 @@ def _image() -> dict:
     }
 
 
-def _probabilities() -> dict:
-    return {
-        0: "probabilities",  # TensorMetadata: name, description, content, stats, associated_files
-        1: "Probability of each class.",
+def _values(name: str, text: str, most: float | None, kind: int = _AXIS_LABELS) -> dict:
+    """Return what is said of an output with a value for each class, or, by `kind`, with classes as values."""
+    described = {
+        0: name,  # TensorMetadata: name, description, content, stats, associated_files
+        1: text,
         3: {0: _Byte(_FEATURE), 1: {}},
-        5: {0: [1.0], 1: [0.0]},
-        6: [{0: LABELS_FILE, 1: "Names of the classes.", 2: _Byte(_AXIS_LABELS)}],
+        6: [{0: LABELS_FILE, 1: "Names of the classes.", 2: _Byte(kind)}],
     }
+    return described if most is None else described | {5: {0: [most], 1: [0.0]}}
 
 
 def _detections() -> list[dict]:

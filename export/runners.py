@@ -16,6 +16,7 @@ from kerasvision.export.metadata import (
     LABELS_FILE,
     PREPROCESSING_FILE,
     THRESHOLDS_FILE,
+    label_map_output,
     read_metadata,
 )
 
@@ -28,7 +29,7 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class Runner:
-    """An opened file that answers; for a detector's file, see `DetectionRunner`.
+    """An opened file that answers; see also `DetectionRunner` and `SegmentationRunner`.
 
     Attributes:
         file: what was opened.
@@ -97,7 +98,8 @@ def open_file(file: str | os.PathLike, *, threads: int | None = None) -> Runner:
 
     Returns:
         A function of uint8 images: a `Runner`, which returns probabilities, or, where the file has the
-        outputs `boxes`, `classes`, `scores` and `count`, a `DetectionRunner`, which returns boxes.
+        outputs `boxes`, `classes`, `scores` and `count`, a `DetectionRunner`, which returns boxes, or, where
+        it has one output about pixels, a `SegmentationRunner`, which returns label maps.
 
     Raises:
         ExportError: it cannot be run.
@@ -110,16 +112,20 @@ def open_file(file: str | os.PathLike, *, threads: int | None = None) -> Runner:
         "onnx": _open_onnx,
         "keras": _open_keras,
     }
-    size, names, run = opener[kind](Path(file), threads)
+    size, shapes, run = opener[kind](Path(file), threads)
     if None in size or -1 in size:
         raise ExportError(f"{file} leaves its image size open: {tuple(size)}.")
     labels, preprocessing, thresholds = _facts(Path(file), kind)
     facts = Path(file), kind, tuple(map(int, size)), labels, preprocessing
-    if set(DETECTIONS) <= set(names):
+    if set(DETECTIONS) <= set(shapes):
         from kerasvision.export.detection_runner import DetectionRunner
 
         return DetectionRunner(*facts, DETECTIONS, run, thresholds)
-    return Runner(*facts, ("probabilities" if "probabilities" in names else next(iter(names)),), run)
+    if name := label_map_output(shapes):
+        from kerasvision.export.segmentation_runner import SegmentationRunner
+
+        return SegmentationRunner(*facts, (name,), run, None, tuple(map(int, shapes[name][1:3])))
+    return Runner(*facts, ("probabilities" if "probabilities" in shapes else next(iter(shapes)),), run)
 
 
 def _facts(file: Path, kind: str) -> tuple[tuple[str, ...], Preprocessing | None, Mapping | None]:
@@ -163,8 +169,8 @@ def _in_batches(run: Callable, images: np.ndarray, most: int = _BATCH) -> dict[s
     return {name: np.concatenate([result[name] for result in results]) for name in results[0]}
 
 
-# Each opener returns the size of the images, the names of the outputs, and a function of images and of the
-# names that are wanted.
+# Each opener returns the size of the images, name -> shape of the outputs, and a function of images and of
+# the names that are wanted.
 
 
 def _open_tflite(file: Path, threads: int | None):
@@ -176,7 +182,8 @@ def _open_tflite(file: Path, threads: int | None):
     shape = next(iter(model.inputs.values())).shape
     if len(shape) != 4:
         raise ExportError(f"{file} must take images, (batch, h, w, 3). It takes: {shape}.")
-    return shape[1:3], tuple(model.outputs), lambda images, names: model(images)
+    shapes = {name: info.shape for name, info in model.outputs.items()}
+    return shape[1:3], shapes, lambda images, names: model(images)
 
 
 def _open_saved_model(file: Path, threads: int | None):
@@ -197,7 +204,8 @@ def _open_saved_model(file: Path, threads: int | None):
 
         return _in_batches(answer, images)
 
-    return spec.shape[1:3], tuple(serve.structured_outputs), run
+    shapes = {name: tuple(found.shape or ()) for name, found in serve.structured_outputs.items()}
+    return spec.shape[1:3], shapes, run
 
 
 def _open_onnx(file: Path, threads: int | None):
@@ -213,7 +221,7 @@ def _open_onnx(file: Path, threads: int | None):
 
         return _in_batches(answer, images, 1 if entry.shape[0] == 1 else _BATCH)
 
-    return entry.shape[1:3], tuple(output.name for output in session.get_outputs()), run
+    return entry.shape[1:3], {output.name: output.shape for output in session.get_outputs()}, run
 
 
 def _onnx_session(file: Path, threads: int | None):
@@ -233,4 +241,7 @@ def _open_keras(file: Path, threads: int | None):
             "the run that it belongs to, or a file that was exported from it."
         )
     answer = model_runner(model)
-    return model.input_shape[1:3], ("probabilities",), lambda images, names: {names[0]: answer(images)}
+    # A segmenter gives logits of each pixel, a classifier probabilities.
+    name = "logits" if len(model.output_shape) == 4 else "probabilities"
+    shapes = {name: model.output_shape}
+    return model.input_shape[1:3], shapes, lambda images, names: {names[0]: answer(images)}

@@ -192,24 +192,24 @@ def _read(image_bytes, preprocessing: Preprocessing):
     photo = tf.cast(photo, tf.float32)
     if preprocessing.resize == "stretch":
         extent, corner = target, tf.zeros(2)
-        result = _scaled(photo, target / size, [0.0, 0.0], (height, width))
+        result = scaled(photo, target / size, [0.0, 0.0], (height, width))
     elif preprocessing.resize == "crop":
         factor = tf.reduce_max(target / size)
         extent, corner = size * factor, (target - size * factor) / 2
-        result = _scaled(photo, tf.stack([factor, factor]), corner, (height, width))
+        result = scaled(photo, tf.stack([factor, factor]), corner, (height, width))
     else:
         inner = tf.maximum(1.0, tf.round(size * tf.reduce_min(target / size)))
         whole = tf.cast(inner, tf.int32)
         top, left = tf.unstack(([height, width] - whole) // 2)
-        small = _scaled(photo, inner / size, [0.0, 0.0], whole)
+        small = scaled(photo, inner / size, [0.0, 0.0], whole)
         extent, corner = inner, tf.cast(tf.stack([top, left]), tf.float32)
         result = tf.image.pad_to_bounding_box(small, top, left, height, width)
     result = tf.cast(tf.clip_by_value(tf.round(result), 0.0, 255.0), tf.uint8)
     return tf.ensure_shape(result, (height, width, 3)), tf.stack([extent, corner])
 
 
-def _scaled(photo, factors, shift, size):
-    """Bilinear with antialiasing: output pixel = input pixel * factors + shift."""
+def scaled(photo, factors, shift, size, *, antialias: bool = True):
+    """Resize (h, w, c) by bilinear interpolation: output pixel = input pixel * factors + shift."""
     import tensorflow as tf
 
     return tf.raw_ops.ScaleAndTranslate(
@@ -218,7 +218,7 @@ def _scaled(photo, factors, shift, size):
         scale=factors,
         translation=shift,
         kernel_type="triangle",
-        antialias=True,
+        antialias=antialias,
     )[0]
 
 

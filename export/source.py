@@ -93,11 +93,11 @@ def as_source(
     given = {name: value for name, value in given.items() if value is not None}
     if isinstance(model_or_run, ExportSource) or hasattr(model_or_run, "export_source"):
         source = model_or_run if isinstance(model_or_run, ExportSource) else model_or_run.export_source(data)
-        _refuse_detector(source)
+        _refuse_others(source)
         # Other images without targets of their own must not be judged by the old targets.
         forget = {"targets": None} if "images" in given and "targets" not in given else {}
         return replace(source, **forget, **given) if given else source
-    _refuse_detector(model_or_run)
+    _refuse_others(model_or_run)
     if not _is_model(model_or_run):
         raise ExportError(
             "`model_or_run` must be a Run or a keras.Model. "
@@ -160,12 +160,18 @@ def _complete(model, parts: dict) -> ExportSource:
     return ExportSource(model=model, **parts)
 
 
-def _refuse_detector(value) -> None:
-    if hasattr(value, "detector"):
-        raise ExportError(
-            f"This is for classifiers. Received a detector ({type(value).__name__}): use "
-            "kerasvision.export.export_detector."
-        )
+def _refuse_others(value) -> None:
+    kinds = {
+        "detector": "export_detector",
+        "output_size": "export_segmenter",
+        "segmenter": "export_segmenter",
+    }
+    for attribute, function in kinds.items():
+        if hasattr(value, attribute):
+            raise ExportError(
+                f"This is for classifiers. Received a {function.removeprefix('export_')} "
+                f"({type(value).__name__}): use kerasvision.export.{function}."
+            )
 
 
 def _is_model(value) -> bool:

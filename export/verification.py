@@ -23,7 +23,17 @@ from kerasvision.export.detection_source import DetectionSource, Selection
 from kerasvision.export.linting import lint
 from kerasvision.export.runners import Runner, open_file
 from kerasvision.export.saved_model import bytes_failures
-from kerasvision.export.source import as_source
+from kerasvision.export.segmentation_certificate import certify_segmenter
+from kerasvision.export.segmentation_runner import SegmentationRunner
+from kerasvision.export.segmentation_source import SegmentationSource
+from kerasvision.export.source import ExportSource, as_source
+
+# What opens a file, the source that such a file is made from, and what it gives.
+_KINDS = (
+    (DetectionRunner, DetectionSource, "boxes"),
+    (SegmentationRunner, SegmentationSource, "label maps"),
+    (Runner, ExportSource, "probabilities"),
+)
 
 
 def verify(
@@ -45,17 +55,21 @@ def verify(
 
     Args:
         file: a `.tflite`, `.onnx` or `.keras` file, or the folder of a SavedModel.
-        model_or_run: the `Run`, the run of a detector, the `DetectionSource` or the `keras.Model` that it
-            should answer like. A detector's boxes are selected as the certificate beside the file says.
+        model_or_run: the `Run`, the run of a detector or segmenter, the `DetectionSource`, the
+            `SegmentationSource` or the `keras.Model` of a classifier that it should answer like. A detector's
+            boxes are selected as the certificate beside the file says; of a segmenter the model is asked for
+            what the file gives, in its size.
         data: `VisionData` to take images, labels and preprocessing from.
-        images: (n, h, w, 3) uint8 held-out images; as what follows, not for detectors, which bring them.
+        images: (n, h, w, 3) uint8 held-out images; as what follows, not for detectors and segmenters, which
+            bring them.
         targets: (n,) int, their classes.
         class_names: names of the classes; a `Run` and `data` bring them.
         preprocessing: how photos are resized; a `Run` and `data` bring it.
-        tolerance: limits other than those of `certificate.TOLERANCES` (`detection_certificate.TOLERANCES`).
+        tolerance: limits other than those of `certificate.TOLERANCES`, or of the same in
+            `detection_certificate` and `segmentation_certificate`.
 
     Returns:
-        The new `Certificate`, or `DetectionCertificate`.
+        The new `Certificate`, `DetectionCertificate` or `SegmentationCertificate`.
 
     Raises:
         CertificateError: the file does not answer like the model, or was changed; the message says in what.
@@ -65,6 +79,8 @@ def verify(
     own = model_or_run.export_source(data) if hasattr(model_or_run, "export_source") else model_or_run
     if isinstance(own, DetectionSource):
         return _verify(path, _as_exported(path, own), certify_detector, tolerance)
+    if isinstance(own, SegmentationSource):
+        return _verify(path, own, certify_segmenter, tolerance)
     source = as_source(
         model_or_run,
         data=data,
@@ -78,14 +94,16 @@ def verify(
 
 def _verify(path: Path, source, prove: Callable[..., Recorded], tolerance) -> Recorded:
     runner = open_file(path)
-    if isinstance(runner, DetectionRunner) != isinstance(source, DetectionSource):
-        gives = "boxes" if isinstance(runner, DetectionRunner) else "probabilities"
+    made_from, gives = next((own, gives) for kind, own, gives in _KINDS if isinstance(runner, kind))
+    if not isinstance(source, made_from):
         raise CertificateError(f"{path} gives {gives}: the file was not made from this model.")
     if runner.image_size != source.preprocessing.image_size:
         raise CertificateError(
             f"{path} takes images of {runner.image_size}, the model of {source.preprocessing.image_size}: "
             "the file was not made from this model."
         )
+    if isinstance(source, SegmentationSource):
+        source = replace(source, output=runner.output, output_size=runner.output_size)
     kind = lint(path).quantize if runner.format == "tflite" else None
     certificate = prove(source, runner, file=path, format=runner.format, quantize=kind, tolerance=tolerance)
     failures = [*_changed(path, certificate), *_contradictions(source, runner)]
@@ -109,6 +127,10 @@ def _photo_failures(source, path: Path, tolerance) -> list[str]:
         from kerasvision.export.detection_saved_model import photo_failures
 
         return photo_failures(source, path)
+    if isinstance(source, SegmentationSource):
+        from kerasvision.export.segmentation_saved_model import photo_failures
+
+        return photo_failures(source, path, tolerance)
     return bytes_failures(source, path, tolerance)
 
 
