@@ -1,6 +1,7 @@
 """The arguments of `train_detector`: checked, and what follows from them and from the data."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
@@ -71,12 +72,9 @@ def make_augmentation(augment, strength: float, seed: int):
     """
     from kerasvision.data import box_augmentation
 
-    try:
-        change = box_augmentation(SPECS.get(augment, augment), strength=strength, seed=seed)
-    except DataError as error:
-        message = str(error).replace("`spec`", "`augment`").replace("`strength`", "`augment_strength`")
-        raise KerasvisionError(message) from None
-    return change if change.names else None
+    return phases.named_augmentation(
+        partial(box_augmentation, SPECS.get(augment, augment), strength=strength, seed=seed)
+    )
 
 
 def choose_epochs(given: Mapping, strategy: str, images: int) -> dict[str, int]:

@@ -34,7 +34,7 @@ class FindsBoxes:
         Raises:
             DataError: it is more than one image; `draw_all` takes many.
         """
-        image = _kept(image)
+        image = kept(image)
         sources, _ = gather(image)
         if len(sources) > 1:
             raise DataError(
@@ -53,7 +53,7 @@ class FindsBoxes:
         Returns:
             What `predict` returns.
         """
-        images = _kept(images)
+        images = kept(images)
         sources, names = gather(images)
         by_name = dict(zip(names, sources, strict=True))
         folder, used = make_folder(folder), set()
@@ -61,7 +61,7 @@ class FindsBoxes:
             raise DataError("`images` names a file twice. Give each once.")
         found = self.predict(images, **options)
         for one in found:
-            self._drawn(by_name[one.name], one).save(folder / _file_name(one.name, used), **JPEG)
+            self._drawn(by_name[one.name], one).save(folder / f"{file_name(one.name, used)}.jpg", **JPEG)
         return found
 
     def _drawn(self, source, found: FoundBoxes):
@@ -124,16 +124,16 @@ class FindsBoxes:
         )
 
 
-def _kept(images):
+def kept(images):
     """Return images that can be gone through twice."""
     return list(images) if isinstance(images, Iterator) else images
 
 
-def _file_name(name: str, used: set[str]) -> str:
-    """Return a name for the picture of an image that no other picture of this call has."""
+def file_name(name: str, used: set[str]) -> str:
+    """Return a name, without ending, for the picture of an image that no other picture of this call has."""
     stem = Path(name).stem or "image"
     choice, number = stem, 2
     while choice in used:
         choice, number = f"{stem}-{number}", number + 1
     used.add(choice)
-    return f"{choice}.jpg"
+    return choice

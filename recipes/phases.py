@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from kerasvision.errors import KerasvisionError
+from kerasvision.errors import DataError, KerasvisionError
 from kerasvision.progress import say
 from kerasvision.recipes.job import Job
 from kerasvision.recipes.settings import STRATEGIES, Strategy
@@ -96,6 +96,20 @@ def share_epochs(given: Mapping, strategy: str, usual: int) -> dict[str, int]:
     if freeze is None:
         freeze = min(MOST_FREEZE_EPOCHS, max(1, epochs // 8)) if epochs > 1 else 0
     return ({"freeze": freeze} if freeze else {}) | {"finetune": max(1, epochs - freeze)}
+
+
+def named_augmentation(make: Callable):
+    """Return what `make()` gives, or None where it does nothing, with errors in the words of a recipe.
+
+    Raises:
+        KerasvisionError: a name or a number that is not accepted.
+    """
+    try:
+        change = make()
+    except DataError as error:
+        message = str(error).replace("`spec`", "`augment`").replace("`strength`", "`augment_strength`")
+        raise KerasvisionError(message) from None
+    return change if change.names else None
 
 
 def repeats(present: np.ndarray) -> np.ndarray:

@@ -34,15 +34,20 @@ class Run(FinishedRun):
         """Open the folder of a finished run of any kind.
 
         Returns:
-            A `Run`, or a `DetectorRun` where a detector was trained.
+            A `Run`, or a `DetectorRun` or a `SegmenterRun` where such a network was trained.
 
         Raises:
             RunError: it is not a run, not finished, or files are missing.
         """
-        if finished_record(Path(folder), None)["kind"] == run_folder.DETECTOR:
+        kind = finished_record(Path(folder), None)["kind"]
+        if kind == run_folder.DETECTOR:
             from kerasvision.recipes.detection_run import DetectorRun
 
             return DetectorRun(folder)
+        if kind == run_folder.SEGMENTER:
+            from kerasvision.recipes.segmentation_run import SegmenterRun
+
+            return SegmenterRun(folder)
         return cls(folder)
 
     @cached_property

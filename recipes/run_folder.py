@@ -14,8 +14,8 @@ from kerasvision.errors import KerasvisionError, RunError
 from kerasvision.files import read_json, write_atomically, write_csv, write_json
 
 FORMAT = 1
-CLASSIFIER, DETECTOR = "classifier", "detector"
-RECIPES = {CLASSIFIER: "train_classifier", DETECTOR: "train_detector"}
+CLASSIFIER, DETECTOR, SEGMENTER = "classifier", "detector", "segmenter"
+RECIPES = {CLASSIFIER: "train_classifier", DETECTOR: "train_detector", SEGMENTER: "train_segmenter"}
 RECORD, MODEL, LABELS = "run.json", "model.keras", "labels.txt"
 PREPROCESSING, METRICS, HISTORY = "preprocessing.json", "metrics.json", "history.csv"
 REPORT, SAMPLES, MISTAKES = "report.html", "samples.npz", "mistakes.npz"
@@ -33,6 +33,16 @@ COLUMNS = (
     "seconds",
 )
 DETECTOR_COLUMNS = ("phase", "epoch", "learning_rate", "loss", "val_loss", "val_ap50", "val_ap", "seconds")
+SEGMENTER_COLUMNS = (
+    "phase",
+    "epoch",
+    "learning_rate",
+    "loss",
+    "val_loss",
+    "val_mean_iou",
+    "val_pixel_accuracy",
+    "seconds",
+)
 PACKAGES = ("kerasvision", "tensorflow", "tensorflow-cpu", "keras", "numpy", "ai-edge-litert", "pillow")
 
 

@@ -36,6 +36,7 @@ __getattr__, __dir__, __all__ = attach(
         "judge_detections": "detection",
         "match_detections": "detection_matching",
         "mean_iou": "segmentation",
+        "mean_iou_of": "segmentation",
         "pairwise_iou": "box_geometry",
         "per_class": "classification",
         "reliability": "calibration",

@@ -214,6 +214,20 @@ def mean_iou(truth, answers, classes: int, *, ignore_index: int = VOID) -> float
     return tally.judgement().mean_iou
 
 
+def mean_iou_of(confusion) -> float:
+    """Return the mean IoU over the classes that are in truth or answers, from pixels counted already.
+
+    Args:
+        confusion: (classes, classes) numbers of pixels, rows are the truth, columns the answers.
+
+    >>> mean_iou_of([[1, 1], [0, 1]])
+    0.5
+    """
+    confusion = np.asarray(confusion)
+    both = np.diag(confusion)
+    return _mean(_ratio(both, confusion.sum(1) + confusion.sum(0) - both))
+
+
 def _ratio(part, whole) -> list[float | None]:
     return [float(a / b) if b else None for a, b in zip(part, whole, strict=True)]
 

@@ -7,12 +7,17 @@ __getattr__, __dir__, __all__ = attach(
     names={
         "DetectionReportInput": "detection_page",
         "DetectionScene": "detection_page",
+        "LabelScene": "segmentation_page",
         "Mistake": "page",
         "ReportInput": "page",
+        "SegmentationReportInput": "segmentation_page",
         "classifier_page": "page",
         "detection_summary": "detection_page",
         "detector_page": "detection_page",
         "draw_boxes": "box_pictures",
+        "draw_labels": "mask_pictures",
         "notebook_summary": "page",
+        "segmentation_summary": "segmentation_page",
+        "segmenter_page": "segmentation_page",
     },
 )

@@ -21,6 +21,18 @@ def confusion_view(confusion: np.ndarray, class_names: tuple[str, ...]) -> Marku
     return _heat_map(confusion, class_names)
 
 
+def shares_view(confusion: np.ndarray, class_names: tuple[str, ...]) -> Markup:
+    """Return the matrix with each cell in percent of its row, or as a heat map beyond 20 classes.
+
+    Args:
+        confusion: (classes, classes) int, rows are the truth.
+        class_names: one name a class.
+    """
+    if len(class_names) <= MOST_NUMBERS:
+        return _numbers(confusion, class_names, as_shares=True)
+    return _heat_map(confusion, class_names)
+
+
 def confused_pairs(confusion: np.ndarray, count: int = 15) -> list[tuple[int, int, int]]:
     """Return the most frequent mistakes as (truth, prediction, images), most frequent first."""
     wrong = confusion.copy()
@@ -43,7 +55,7 @@ def pairs_table(confusion: np.ndarray, class_names: tuple[str, ...], count: int 
     return tag("div", tag("h3", "Most frequent mix-ups"), table(header, rows, numeric=(2, 3), scroll=True))
 
 
-def _numbers(confusion: np.ndarray, class_names: tuple[str, ...]) -> Markup:
+def _numbers(confusion: np.ndarray, class_names: tuple[str, ...], *, as_shares: bool = False) -> Markup:
     corner = tag("td", "truth ↓ answer →", class_="axis-name")
     head = [tag("th", tag("span", name), scope="col") for name in class_names]
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
@@ -51,7 +63,10 @@ def _numbers(confusion: np.ndarray, class_names: tuple[str, ...]) -> Markup:
         tag(
             "tr",
             tag("th", name, scope="row"),
-            [_cell(int(confusion[i, j]), shares[i, j], i == j) for j in range(len(class_names))],
+            [
+                _cell(int(confusion[i, j]), shares[i, j], i == j, as_shares=as_shares)
+                for j in range(len(class_names))
+            ],
         )
         for i, name in enumerate(class_names)
     ]
@@ -66,11 +81,12 @@ def _numbers(confusion: np.ndarray, class_names: tuple[str, ...]) -> Markup:
     return tag("div", whole, class_="box", tabindex="0")
 
 
-def _cell(count: int, share: float, hit: bool) -> Markup:
-    if not count:
+def _cell(count: int, share: float, hit: bool, *, as_shares: bool) -> Markup:
+    if not count or (as_shares and share < 0.0005):
         return tag("td", "·", class_="none")
     names = " ".join(name for name, on in (("hit", hit), ("strong", share > 0.5)) if on)
-    return tag("td", f"{count:,}", style=f"--v:{share:.2f}", class_=names or None)
+    text = f"{100 * share:.1f}" if as_shares else f"{count:,}"
+    return tag("td", text, style=f"--v:{share:.2f}", class_=names or None)
 
 
 def _heat_map(confusion: np.ndarray, class_names: tuple[str, ...]) -> Markup:

@@ -114,6 +114,10 @@ CSS = """
 .kv .scenes{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,32rem),1fr));
   gap:1.8rem 1.4rem}
 .kv .scenes .side{font-size:.82em;color:var(--soft)}
+.kv .four{display:grid;grid-template-columns:repeat(4,minmax(0,1fr));gap:4px;margin-top:1.6rem}
+.kv .four .side{font-size:.82em;color:var(--soft)}
+.kv .swatch{display:inline-flex;align-items:center;gap:.5em}
+.kv .swatch i{height:.85em;width:.85em;border-radius:2px;flex:none;border:1px solid var(--line)}
 .kv .small-charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,17rem),1fr));
   gap:1.4rem 1.6rem}
 .kv table.confusion{border-collapse:separate;border-spacing:2px;font-size:.88em}
@@ -147,6 +151,7 @@ CSS = """
 .kv details>:nth-child(2){margin-top:.6rem}
 .kv footer{margin-top:3rem;padding-top:1rem;border-top:1px solid var(--line);color:var(--soft);
   font-size:.86em}
+@media (max-width:44rem){.kv .four{grid-template-columns:repeat(2,minmax(0,1fr))}}
 @media (max-width:36rem){.kv .meter{width:5.5rem}.kv tbody th{min-width:5rem}
 .kv .confusion td{min-width:2.1rem}.kv td:last-child:not(.number){min-width:8rem}
 .kv .confusion td:last-child{min-width:2.1rem}

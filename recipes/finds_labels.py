@@ -1,0 +1,126 @@
+"""What all that finds the class of each pixel can do with photos, trained or exported."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from kerasvision.errors import DataError
+from kerasvision.files import make_folder
+from kerasvision.recipes.finds_boxes import JPEG, file_name, kept
+from kerasvision.recipes.found_labels import FoundLabels
+from kerasvision.recipes.label_network import LabelNetwork, label_photos
+from kerasvision.recipes.predicting import gather, split_and_places
+from kerasvision.recipes.viewing import Viewing
+
+
+class FindsLabels:
+    """Drawing and judging for whatever has `labels`, `preprocessing`, `network` and `predict`."""
+
+    labels: tuple[str, ...]
+    network: LabelNetwork
+    predict: Callable[..., list[FoundLabels]]
+
+    def draw(self, image, *, strength: float = 0.55, names: bool = True, **options):
+        """Return a photo with each region in the colour of its class, and its name on it.
+
+        Args:
+            image: one image, as for `predict`.
+            strength: opacity of the colours, from 0 to 1.
+            names: write the names of the classes on their largest regions.
+            **options: as for `predict`.
+
+        Returns:
+            A `PIL.Image`, as large as the upright photo.
+
+        Raises:
+            DataError: it is more than one image; `draw_all` takes many.
+        """
+        image = kept(image)
+        sources, _ = gather(image)
+        if len(sources) > 1:
+            raise DataError(
+                f"`draw` takes one image. Received: {len(sources)}. Use draw_all(images, folder) for many."
+            )
+        return self.predict(image, **options)[0].overlay(sources[0], strength=strength, names=names)
+
+    def draw_all(
+        self,
+        images,
+        folder: str | os.PathLike | None = None,
+        *,
+        save: str | os.PathLike | None = None,
+        strength: float = 0.55,
+        names: bool = True,
+        **options,
+    ) -> list[FoundLabels]:
+        """Find labels on images, and write each image in the colours of its classes, as JPEG files.
+
+        Args:
+            images: as for `predict`.
+            folder: where to; created. A picture has the name of its image; files of before are replaced.
+                None: none are drawn.
+            save: a folder for the label maps themselves, as PNG files with a palette; None: none are saved.
+            strength: opacity of the colours, from 0 to 1.
+            names: write the names of the classes on their largest regions.
+            **options: as for `predict`.
+
+        Returns:
+            What `predict` returns.
+        """
+        images = kept(images)
+        sources, shown = gather(images)
+        by_name = dict(zip(shown, sources, strict=True))
+        if len(by_name) < len(shown):
+            raise DataError("`images` names a file twice. Give each once.")
+        folders = {kind: make_folder(path) for kind, path in (("draw", folder), ("save", save)) if path}
+        found = self.predict(images, **options)
+        used: set[str] = set()
+        for one in found:
+            stem = file_name(one.name, used)
+            if "draw" in folders:
+                drawn = one.overlay(by_name[one.name], strength=strength, names=names)
+                drawn.save(folders["draw"] / f"{stem}.jpg", **JPEG)
+            if "save" in folders:
+                one.save(folders["save"] / f"{stem}.png")
+        return found
+
+    def evaluate(self, data, split: str | None = None, **options):
+        """Judge the segmenter on other images, at the size of their original masks.
+
+        Args:
+            data: a `VisionData` with masks, or a folder or file that one of the loaders of masks can read.
+            split: by default test, else validation, else train (all of data that have no splits).
+            **options: how photos are shown to the network, as for `predict`.
+
+        Returns:
+            A `SegmentationJudgement` over the classes of the segmenter.
+
+        Raises:
+            DataError: a class that the segmenter does not know, no such split, or data without masks.
+        """
+        from kerasvision.recipes import segmentation_judging as judging
+
+        if isinstance(data, str | os.PathLike):
+            from kerasvision.data import read_masks
+
+            settings = self.network.preprocessing.to_dict()
+            data = read_masks(Path(data), validation_fraction=0.0, cache=False, **settings)
+        if getattr(data, "task", None) != "segment":
+            raise DataError(
+                "`data` must be a VisionData with masks (task 'segment'). Received: "
+                f"{getattr(data, 'task', type(data).__name__)!r}."
+            )
+        split, places = split_and_places(self.labels, data, split)
+        data = replace(data, class_names=self.labels)
+        return judging.judge_on(self.network, data, split, Viewing(**options), places).judgement
+
+    def _find(self, images, viewing: Viewing, on_bad_file: str) -> list[FoundLabels]:
+        sources, names = gather(images)
+        found: dict[int, np.ndarray] = {}
+        good = label_photos(
+            self.network, sources, names, found.__setitem__, viewing=viewing, on_bad_file=on_bad_file
+        )
+        return [FoundLabels(names[i], found[i], tuple(self.labels)) for i in good]
