@@ -37,16 +37,6 @@ BOX_HEADER = (
     "AP50, file",
     "Images",
 )
-LABEL_HEADER = (
-    *HEADER[:4],
-    "Gives",
-    "Same class",
-    "Overlap",
-    "Largest difference",
-    "Mean IoU, Keras",
-    "Mean IoU, file",
-    "Images",
-)
 MASK_HEADER = (
     *HEADER[:4],
     "Gives",
@@ -67,13 +57,6 @@ BOX_EXPLAINED = (
     "Boxes added: share of the boxes of the file that the model has not. Overlap: mean IoU of those in both. "
     "Equal: to 1e-3 in scores and places; quantised files never are, and need not be. AP50 of Keras may be a "
     "little below that at the top of this page: files give the boxes above a threshold only."
-)
-
-LABEL_EXPLAINED = (
-    "Same class: share of the pixels on which model and file say the same class. Overlap: mean IoU of the "
-    "file's regions with the model's. Largest difference: of any probability. Mean IoU of both is taken on "
-    "the held-out images that stay with the run, at the size that the file gives, so it may differ a little "
-    "from that at the top of this page."
 )
 
 MASK_EXPLAINED = (
@@ -170,38 +153,6 @@ def _box_row(certificate: Mapping) -> tuple:
         percent(certificate["same"]),
         percent(certificate.get("ap50_model")),
         percent(certificate.get("ap50_file")),
-        f"{certificate['count']:,}",
-    )
-
-
-def label_exports(certificates: Sequence[Mapping]) -> Markup | None:
-    """Return one row a certificate of a segmenter's file and, below, why any of them failed.
-
-    Args:
-        certificates: `SegmentationCertificate.to_dict()` of every exported file.
-    """
-    if not certificates:
-        return None
-    rows = [_label_row(certificate) for certificate in certificates]
-    failed = [_failure(certificate) for certificate in certificates if not certificate["passed"]]
-    changed = [_changed(certificate, figure="IoU", unit="Pixels") for certificate in certificates]
-    note = tag("p", LABEL_EXPLAINED, class_="soft")
-    numeric = (3, *range(5, len(LABEL_HEADER)))
-    shown = table(LABEL_HEADER, rows, caption="Export certificates", numeric=numeric)
-    return join([shown, note, failed, changed])
-
-
-def _label_row(certificate: Mapping) -> tuple:
-    height, width = certificate["output_size"]
-    largest = certificate.get("max_difference")
-    return (
-        *_start(certificate),
-        f"{certificate['output']}, {width} x {height}",
-        percent(certificate["agreement"], 2),
-        f"{certificate['overlap']:.3f}",
-        None if largest is None else f"{largest:.2g}",
-        percent(certificate.get("miou_model")),
-        percent(certificate.get("miou_file")),
         f"{certificate['count']:,}",
     )
 

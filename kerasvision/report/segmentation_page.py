@@ -8,7 +8,7 @@ import numpy as np
 from kerasvision.metrics import SegmentationJudgement
 from kerasvision.report import sections
 from kerasvision.report import segmentation_sections as own
-from kerasvision.report.certificates import label_exports
+from kerasvision.report.certificates import mask_exports
 from kerasvision.report.page import Part, summary, whole_page
 
 
@@ -89,7 +89,7 @@ def _parts(report: SegmentationReportInput) -> list[Part]:
         ("classes", "Class by class", own.CLASSES_LEAD, own.classes(judgement)),
         ("scenes", "Worst images", own.SCENES_LEAD, own.scenes(report.scenes, names)),
         ("confusion", "What is mixed up with what", own.CONFUSION_LEAD, own.confusion(judgement)),
-        ("exports", "Exported files", sections.EXPORTS_LEAD, label_exports(report.certificates)),
+        ("exports", "Exported files", sections.EXPORTS_LEAD, mask_exports(report.certificates)),
         ("data", "Data", None, counted),
         ("skipped", "Skipped", sections.SKIPPED_LEAD, sections.skipped(report.skipped)),
     )
