@@ -16,7 +16,7 @@ from kerasvision.data.headers import upright_sizes
 from kerasvision.data.picking import Picked
 from kerasvision.data.pixel_cache import DEFAULT_LIMIT, pixel_cache
 from kerasvision.data.preprocessing import Preprocessing, Resize
-from kerasvision.data.reading import Found, check_mode, open_cache, readable, report_skipped
+from kerasvision.data.reading import Found, check_mode, first_of, open_cache, readable, report_skipped
 from kerasvision.data.vision_data import VisionData
 from kerasvision.data.wording import several
 from kerasvision.errors import BadAnnotationError, BadImageError, DataError
@@ -87,7 +87,7 @@ def load_boxes(
     usable = _usable(images, sources, names, settings.on_bad_file == "raise")
     preprocessing = Preprocessing(settings.image_size, settings.resize)
     found = _found(images, sources, usable)
-    store = (_packed_cache if packed else _file_cache)(settings, found, preprocessing, outside)
+    store = (packed_cache if packed else file_cache)(settings, found, preprocessing, outside)
     slots, bad = np.arange(len(found.paths)), []
     if settings.on_bad_file == "skip":
         slots, bad = readable(found, preprocessing, store)
@@ -120,11 +120,13 @@ def load_boxes(
     )
 
 
-def _file_cache(settings: BoxSettings, found: Found, preprocessing: Preprocessing, outside: Path | None):
+def file_cache(settings: BoxSettings, found: Found, preprocessing: Preprocessing, outside: Path | None):
+    """Return the pixel cache of image files, or `None`."""
     return open_cache(settings.cache, found, preprocessing, settings.cache_limit, outside=outside)
 
 
-def _packed_cache(settings: BoxSettings, found: Found, preprocessing: Preprocessing, outside: Path | None):
+def packed_cache(settings: BoxSettings, found: Found, preprocessing: Preprocessing, outside: Path | None):
+    """Return the pixel cache of packed images, or `None`."""
     return pixel_cache(
         settings.cache,
         facts=[found.paths.fingerprint()],
@@ -175,7 +177,7 @@ def _usable(
         kept_boxes.append(boxes)
         cut += beyond
     if strict and errors:
-        raise _first_of(errors)
+        raise first_of(errors, "such boxes and images")
     return _Usable(kept, kept_boxes, skipped, cut)
 
 
@@ -189,15 +191,6 @@ def _boxes_of(
     if fault := image_fault(one, size):
         return None, [BadAnnotationError(one.file, fault)], 0
     return usable_boxes(one, size, number)
-
-
-def _first_of(errors: Sequence[BadImageError]) -> BadImageError:
-    """Return the first error, which says how many more there are and what can be done."""
-    more = f", and {several(len(errors) - 1, 'more problem')} of this kind" if len(errors) > 1 else ""
-    advice = (
-        'Mend it, or leave such boxes and images out by on_bad_file="skip"; kv.data.check lists all of them'
-    )
-    return type(errors[0])(errors[0].path, f"{errors[0].reason}{more}. {advice}")
 
 
 def _found(images: Sequence[Annotated], sources: Sequence[Source], usable: _Usable) -> Found:

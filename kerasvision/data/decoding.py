@@ -6,10 +6,12 @@ which saves most of the work after the Huffman decoding and nearly all of the me
 
 import os
 import stat
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -17,6 +19,7 @@ from PIL import Image
 from kerasvision.errors import BadImageError
 
 Source = str | os.PathLike | bytes | np.ndarray
+T = TypeVar("T")
 
 _SUFFIXES = "avif bmp dib gif heic heif jfif jpe jpeg jpg mpo pbm pgm png pnm ppm tif tiff webp"
 IMAGE_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
@@ -68,12 +71,27 @@ def open_image(
     """
     if isinstance(source, np.ndarray):
         return Image.fromarray(_as_rgb_array(source, name or "array"))
+    return decode(source, name, partial(_photo, at_least=at_least))
+
+
+def decode(source: str | os.PathLike | bytes, name: str | None, use: Callable[[Image.Image, str], T]) -> T:
+    """Open an encoded image, and return what `use(image, name)` makes of it while it is open.
+
+    Args:
+        source: a path or the bytes of an encoded file.
+        name: what to call the image in an error, for sources that are not paths.
+        use: is given the image, not yet loaded, and its name.
+
+    Raises:
+        BadImageError: what `use` raises, or the file cannot be read, is no image, damaged, animated or too
+            large.
+    """
     if isinstance(source, bytes):
-        return _decode(BytesIO(source), name or "encoded bytes", at_least)
+        return _decode(BytesIO(source), name or "encoded bytes", use)
     path = os.fspath(source)
     try:
         with open_photo(path) as file:
-            return _decode(file, path, at_least)
+            return _decode(file, path, use)
     except OSError as error:
         raise BadImageError(path, _file_problem(path, error)) from error
 
@@ -107,14 +125,18 @@ def from_pil(image: Image.Image, name: str) -> Image.Image:
         raise BadImageError(name, f"is damaged: {error or type(error).__name__}") from error
 
 
-def _decode(file, name: str, at_least: tuple[int, int] | None) -> Image.Image:
+def _photo(image: Image.Image, name: str, *, at_least: tuple[int, int] | None) -> Image.Image:
+    if at_least is not None and image.format in ("JPEG", "MPO"):
+        height, width = at_least[::-1] if orientation(image) >= 5 else at_least
+        image.draft(None, (width, height))
+    return _upright_rgb(image, name)
+
+
+def _decode(file, name: str, use: Callable[[Image.Image, str], T]) -> T:
     try:
         with Image.open(file, formats=FORMATS) as image:
             _refuse(image, name)
-            if at_least is not None and image.format in ("JPEG", "MPO"):
-                height, width = at_least[::-1] if orientation(image) >= 5 else at_least
-                image.draft(None, (width, height))
-            return _upright_rgb(image, name)
+            return use(image, name)
     except (BadImageError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -126,9 +148,13 @@ def _decode(file, name: str, at_least: tuple[int, int] | None) -> Image.Image:
 
 def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
     image.load()
-    turn = _UPRIGHT.get(orientation(image))  # after loading, as Pillow turns TIFF upright by itself then
-    picture = _to_rgb(image, name)
-    return picture if turn is None else picture.transpose(turn)
+    turn = orientation(image)  # after loading, as Pillow turns TIFF upright by itself then
+    return turned(_to_rgb(image, name), turn)
+
+
+def turned(picture: Image.Image, orientation: int) -> Image.Image:
+    """Return a picture turned upright, after the EXIF orientation (1 to 8) that goes with it."""
+    return picture.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else picture
 
 
 def _refuse(image: Image.Image, name: str) -> None:

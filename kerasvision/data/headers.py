@@ -44,8 +44,13 @@ def upright_size(source: Source, name: str | None = None) -> tuple[int, int]:
     Raises:
         BadImageError: it is not there, or no image.
     """
+    return size_and_turn(source, name)[0]
+
+
+def size_and_turn(source: Source, name: str | None = None) -> tuple[tuple[int, int], int]:
+    """Return what `upright_size` does, and the EXIF orientation (1 to 8) by which the image is turned."""
     if isinstance(source, np.ndarray):
-        return source.shape[0], source.shape[1]
+        return (source.shape[0], source.shape[1]), 1
     try:
         if isinstance(source, bytes):
             return _from_header(BytesIO(source))
@@ -55,14 +60,14 @@ def upright_size(source: Source, name: str | None = None) -> tuple[int, int]:
         raise
     except Exception:  # as in `decoding`: Pillow raises many kinds. Decoding it whole says what is wrong.
         width, height = open_image(source, name=name).size
-        return height, width
+        return (height, width), 1
 
 
-def _from_header(file) -> tuple[int, int]:
+def _from_header(file) -> tuple[tuple[int, int], int]:
     with Image.open(file, formats=FORMATS) as image:
         if image.format == "PNG" and not _has_chunk(file, _MAY_TURN):
-            return image.height, image.width
-        return upright(image)
+            return (image.height, image.width), 1
+        return upright(image), orientation(image)
 
 
 def upright(image: Image.Image) -> tuple[int, int]:

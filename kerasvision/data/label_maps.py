@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
+from PIL import Image
 
-from kerasvision.data.decoding import Source
+from kerasvision.data.decoding import Source, turned
 from kerasvision.data.picking import Picked, source_facts
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.errors import DataError
@@ -52,6 +53,7 @@ class LabelMaps:
         void: (N,) int64, void pixels.
         coding: how a source becomes a label map; by default it is one.
         names: N names to call the masks by in an error; by default their own.
+        turns: (N,) EXIF orientation of photos whose masks lie on them as they are stored; by default 1.
         kept: where resized label maps stay; shared by the splits of a data set.
         slots: (N,) int, the place of each in `kept`.
 
@@ -64,6 +66,7 @@ class LabelMaps:
     void: np.ndarray
     coding: Coding = PlainCoding()
     names: Sequence[str] | None = None
+    turns: np.ndarray | None = None
     kept: "KeptMaps" = field(default_factory=lambda: KeptMaps())
     slots: np.ndarray | None = None
 
@@ -101,7 +104,9 @@ class LabelMaps:
             BadImageError: the mask can no longer be read.
         """
         name = None if self.names is None else self.names[index]
-        return self.coding.read(self.sources[index], name)
+        stored = self.coding.read(self.sources[index], name)
+        turn = 1 if self.turns is None else int(self.turns[index])
+        return stored if turn == 1 else np.asarray(turned(Image.fromarray(stored), turn))
 
     def place(self, index: int, preprocessing: Preprocessing) -> np.ndarray:
         """Return a label map as its photo is resized, (h, w) uint8; it stays in memory for the next time."""
@@ -121,6 +126,7 @@ class LabelMaps:
             pixels=self.pixels[indices],
             void=self.void[indices],
             names=None if self.names is None else Picked(self.names, indices),
+            turns=None if self.turns is None else self.turns[indices],
             slots=self.slots[indices],
         )
 
@@ -139,6 +145,7 @@ class LabelMaps:
         digest = hashlib.sha256(f"{self.coding.facts()} {self.pixels.shape}".encode())
         digest.update(self.pixels.tobytes())
         digest.update(self.void.tobytes())
+        digest.update(b"" if self.turns is None else self.turns.tobytes())
         own = getattr(self.sources, "fingerprint", lambda: None)()
         if own is not None:
             digest.update(own.encode())

@@ -165,13 +165,15 @@ def _shared(first: str, second: str) -> int:
     return len(os.path.commonprefix([first.split("/")[:-1], second.split("/")[:-1]]))
 
 
-def read_image_sets(root: Path, splits: Mapping[str, str] | None) -> dict[str, set[str]] | None:
+def read_image_sets(
+    root: Path, splits: Mapping[str, str] | None, task: str = "Main"
+) -> dict[str, set[str]] | None:
     """Return the names of photos (without suffix) by split, or `None` where the folder has no lists.
 
     Raises:
         DataError: `splits` names a list that is not there, or a photo is in two splits.
     """
-    folder = root / "ImageSets" / "Main"
+    folder = root / "ImageSets" / task
     if splits is None:
         there = {path.stem: path for path in sorted(folder.glob("*.txt"))} if folder.is_dir() else {}
         splits = {SPLIT_FOLDERS[name.lower()]: name for name in there if name.lower() in SPLIT_FOLDERS}
