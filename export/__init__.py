@@ -28,8 +28,6 @@ __getattr__, __dir__, __all__ = attach(
         "export": "bundle",
         "export_detector": "detection_export",
         "export_segmenter": "segmentation_export",
-        "labels_on_photo": "segmentation_photo",
-        "labels_to_photo": "segmentation_photo",
         "lint": "linting",
         "open_file": "runners",
         "read_metadata": "metadata",

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasvision.data.headers import upright_size
+from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.export.placing import ExportedFile, write_certified
 from kerasvision.export.runners import open_file
 from kerasvision.export.saved_model import (
@@ -18,7 +19,6 @@ from kerasvision.export.saved_model import (
 )
 from kerasvision.export.segmentation_certificate import TOLERANCES, certify_segmenter
 from kerasvision.export.segmentation_graph import read_logits
-from kerasvision.export.segmentation_photo import labels_on_photo
 from kerasvision.export.segmentation_source import SegmentationSource
 from kerasvision.metrics.segmentation import VOID
 
@@ -69,9 +69,13 @@ def write_segmenter(source: SegmentationSource, folder: Path) -> None:
     def answer_photo(image_bytes):
         images, place = read_photos(image_bytes[None], source.preprocessing)
         size, (extent, corner) = _size(image_bytes), tf.unstack(place[0])
-        factors = tf.cast(size, tf.float32) / extent
-        logits = scaled(logits_of(images)[0], factors, -corner * factors, size, antialias=False)
-        found = answer(logits[None], None)
+        logits, factors = logits_of(images)[0], tf.cast(size, tf.float32) / extent
+        # What lies in the border that "pad" adds must not come into the edges of the photo.
+        first = tf.cast(tf.maximum(corner, 0.0), tf.int32)
+        last = tf.cast(tf.minimum(corner + extent, source.preprocessing.image_size), tf.int32)
+        inside = logits[first[0] : last[0], first[1] : last[1]]
+        shift = (tf.cast(first, tf.float32) - corner) * factors
+        found = answer(scaled(inside, factors, shift, size, antialias=False)[None], None)
         seen = _seen(size, extent, corner, source.preprocessing.image_size)
         result = {"labels": tf.where(seen, found.pop("labels")[0], tf.cast(VOID, tf.uint8))}
         return result | {name: tf.where(seen[..., None], value[0], 0.0) for name, value in found.items()}
@@ -111,7 +115,7 @@ def photo_failures(
     shares["serve_photo"] = []
     for photo, image in zip(encoded, pixels, strict=True):
         logits = source.model(image[None].astype(np.float32), training=False)[0].numpy()
-        wanted = labels_on_photo(logits, source.preprocessing, upright_size(photo))
+        wanted = _expected(logits, source.preprocessing, upright_size(photo))
         found = loaded.serve_photo(tf.constant(photo))["labels"].numpy()
         shares["serve_photo"].append(np.mean(found == wanted) if found.shape == wanted.shape else 0.0)
     return failures + [
@@ -142,3 +146,18 @@ def _seen(size, extent, corner, target: tuple[int, int]):
         at = (tf.range(count) + 0.5) * extent[axis] / count + corner[axis]
         lines.append((at >= 0) & (at <= target[axis]))
     return lines[0][:, None] & lines[1][None]
+
+
+def _expected(logits: np.ndarray, preprocessing: Preprocessing, size: tuple[int, int]) -> np.ndarray:
+    """Return what `serve_photo` must give for a photo of a size, from logits (h, w, classes)."""
+    placed, seen = preprocessing.place(size), []
+    for axis, scale, offset in ((0, placed.scale_y, placed.offset_y), (1, placed.scale_x, placed.offset_x)):
+        at = (np.arange(size[axis]) + 0.5) * scale + offset
+        seen.append((at >= 0) & (at <= logits.shape[axis]))
+        lowest, highest = max(0, offset), min(logits.shape[axis], size[axis] * scale + offset)
+        at = np.clip(at - 0.5, lowest, round(highest) - 1)
+        low = np.floor(at).astype(int)
+        share = (at - low).astype(np.float32).reshape([-1 if k == axis else 1 for k in range(3)])
+        high = np.minimum(low + 1, logits.shape[axis] - 1)
+        logits = logits.take(low, axis) * (1 - share) + logits.take(high, axis) * share
+    return np.where(seen[0][:, None] & seen[1], logits.argmax(-1), VOID).astype(np.uint8)

@@ -72,7 +72,9 @@ class SegmentationSource:
 
         from kerasvision.export.segmentation_graph import resized
 
-        @tf.function(autograph=False)
+        spec = tf.TensorSpec((None, *self.input_shape), tf.uint8)
+
+        @tf.function(input_signature=[spec], autograph=False)
         def answer(images):
             logits = self.model(tf.cast(images, tf.float32), training=False)
             return resized(logits, self.output_size)
@@ -136,9 +138,9 @@ def checked_output_size(size) -> tuple[int, int] | None:
 
 def _check_segmenter(model, shape: tuple[int, int, int], classes: int) -> None:
     takes, gives = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    if isinstance(gives, dict):
+    if isinstance(getattr(model, "output", None), dict):
         raise ExportError(
-            f"`model` must give logits alone. It gives: {', '.join(gives)}. "
+            f"`model` must give logits alone. It gives: {', '.join(model.output)}. "
             "kerasvision.segmentation.inference_model(model) leaves the auxiliary heads out."
         )
     if not isinstance(takes, tuple) or len(takes) != 4 or not _fits(takes[1:], shape):

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = attach(
         "DetectorRun": "detection_run",
         "ExportedClassifier": "exported",
         "ExportedDetector": "exported",
+        "ExportedSegmenter": "exported",
         "FoundBoxes": "found_boxes",
         "FoundLabels": "found_labels",
         "LesionStudy": "lesion_results",

@@ -1,20 +1,27 @@
 """Answers of an exported file about photos: names and resizing come with the file."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from kerasvision.data import Preprocessing
-from kerasvision.errors import DataError
-from kerasvision.export import DetectionRunner, Runner, open_file
+from kerasvision.errors import DataError, KerasvisionError
+from kerasvision.export import DetectionRunner, Runner, SegmentationRunner, open_file
 from kerasvision.files import read_json
+from kerasvision.metrics.segmentation import VOID
 from kerasvision.progress import say
 from kerasvision.recipes.finds_boxes import FindsBoxes
+from kerasvision.recipes.finds_labels import FindsLabels
 from kerasvision.recipes.found_boxes import FoundBoxes
+from kerasvision.recipes.found_labels import FoundLabels
+from kerasvision.recipes.label_network import LabelNetwork
 from kerasvision.recipes.predicting import Prediction, as_predictions, gather, judge_split, probabilities
+from kerasvision.recipes.viewing import Viewing
 
 SHOWN = 0.25  # where an exported file does not say which thresholds were best
 MOST_CLASSES = 1000  # of a detector without names: its outputs do not say how many classes there are
@@ -110,7 +117,77 @@ class ExportedDetector(FindsBoxes):
         return self.runner
 
 
-def open_exported(file: str | os.PathLike) -> ExportedClassifier | ExportedDetector:
+@dataclass(frozen=True)
+class ExportedSegmenter(FindsLabels):
+    """An exported file of a segmenter, opened, with what belongs to it.
+
+    Attributes:
+        runner: uint8 images -> label maps.
+        labels: names of the classes; "class 0", … where the file has none.
+        preprocessing: how a photo becomes the input.
+    """
+
+    runner: SegmentationRunner
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+
+    @cached_property
+    def network(self) -> LabelNetwork:
+        """The file as a function of photos."""
+        scores = _Scores(self.runner, len(self.labels))
+        return LabelNetwork(scores, self.preprocessing, len(self.labels))
+
+    def predict(
+        self,
+        images,
+        *,
+        mode: str = "whole",
+        overlap: float = 0.5,
+        flip: bool = False,
+        scales: Sequence[float] = (1.0,),
+        on_bad_file: str = "raise",
+    ) -> list[FoundLabels]:
+        """Find the class of each pixel of images, as `SegmenterRun.predict` does.
+
+        Args:
+            images: paths, folders, patterns, arrays or PIL images.
+            mode: `"whole"`, or `"sliding"`: the photo is seen through windows of the file's size.
+            overlap: of neighbouring windows, a share of their sides.
+            flip: average the probabilities with those of the mirrored photo.
+            scales: for `"sliding"`: average over photos enlarged by these factors. A file takes images of one
+                size, so `"whole"` is at 1 only.
+            on_bad_file: `"raise"`, or `"skip"`: what cannot be read is reported and left out.
+
+        Raises:
+            BadImageError: an image cannot be read.
+            DataError: there are no images.
+            KerasvisionError: an option is not accepted.
+        """
+        size, given = self.preprocessing.image_size, self.runner.output_size
+        if mode == "sliding" and given != size:
+            raise KerasvisionError(
+                f'`mode` must be "whole" for {self.runner.file}: windows need answers in their own size, '
+                f"{size}, and it gives {given}. Export it without `output_size`."
+            )
+        return self._find(images, Viewing(mode, overlap, flip, scales), on_bad_file)
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """A segmenter's file as a function of images and of whether probabilities are wanted, for a network."""
+
+    runner: SegmentationRunner
+    classes: int
+
+    def __call__(self, images: np.ndarray, probable: bool) -> np.ndarray:
+        if self.runner.output == "labels":
+            values = np.eye(self.classes, dtype=np.float32)[self.runner(images)]
+        else:
+            values = self.runner.answer(images)[1] if probable else self.runner.scores(images)
+        return np.ascontiguousarray(np.moveaxis(values, -1, 1))
+
+
+def open_exported(file: str | os.PathLike) -> ExportedClassifier | ExportedDetector | ExportedSegmenter:
     """Open an exported file: a `.tflite`, `.onnx` or `.keras` file, or the folder of a SavedModel.
 
     Labels and preprocessing come with the file, else from `labels.txt` and `preprocessing.json` beside it.
@@ -120,17 +197,27 @@ def open_exported(file: str | os.PathLike) -> ExportedClassifier | ExportedDetec
         ExportError: it cannot be run.
     """
     runner = open_file(file)
-    finds = isinstance(runner, DetectionRunner)
     beside = _beside(Path(file))
     labels, preprocessing = runner.labels or beside[0], runner.preprocessing or beside[1]
     if preprocessing is None:
         preprocessing = Preprocessing(runner.image_size)
         say(f"{file} does not say how photos are resized. They are stretched to its size.")
     if not labels:
-        count = MOST_CLASSES if finds else runner(np.zeros((1, *runner.image_size, 3), np.uint8)).shape[1]
-        labels = tuple(f"class {i}" for i in range(count))
+        labels = tuple(f"class {i}" for i in range(_count(runner)))
         say(f"{file} does not name its classes. They are numbered. A labels.txt beside it could name them.")
-    return (ExportedDetector if finds else ExportedClassifier)(runner, tuple(labels), preprocessing)
+    kinds = {DetectionRunner: ExportedDetector, SegmentationRunner: ExportedSegmenter}
+    return kinds.get(type(runner), ExportedClassifier)(runner, tuple(labels), preprocessing)
+
+
+def _count(runner: Runner) -> int:
+    """Return how many classes a file has that does not name them."""
+    if isinstance(runner, DetectionRunner):
+        return MOST_CLASSES
+    blank = np.zeros((1, *runner.image_size, 3), np.uint8)
+    if isinstance(runner, SegmentationRunner):
+        _, probabilities = runner.answer(blank)
+        return VOID if probabilities is None else probabilities.shape[-1]
+    return runner(blank).shape[1]
 
 
 def _beside(file: Path) -> tuple[tuple[str, ...], Preprocessing | None]:
