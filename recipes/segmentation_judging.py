@@ -36,7 +36,7 @@ class Judged:
     Attributes:
         judgement: over all of them.
         worst: (index, why), first the images with the largest share of wrong pixels, then for the worst
-            classes those on which most of them is missed.
+            classes those on which most of them is missed, which is said.
     """
 
     judgement: SegmentationJudgement
@@ -95,13 +95,13 @@ def judge_on(
 
 def _worst(judgement: SegmentationJudgement, shares: np.ndarray, missed: np.ndarray) -> tuple:
     order = np.argsort(-shares, kind="stable")[:WORST_IMAGES]
-    chosen = {int(i): f"{shares[i]:.1%} of its pixels are wrong" for i in order if shares[i] > 0}
+    chosen = {int(i): "" for i in order if shares[i] > 0}
     present = [(one.iou, label) for label, one in enumerate(judgement.per_class) if one.pixels]
     for _, label in sorted(present)[:WORST_CLASSES]:
         index = int(missed[:, label].argmax())
         if missed[index, label]:
-            why = f"most of what is missed of {judgement.class_names[label]} is here"
-            chosen[index] = f"{chosen[index]}; {why}" if index in chosen else why
+            name = judgement.class_names[label]
+            chosen[index] = f"{chosen[index]} and {name}" if chosen.get(index) else f"Misses most of {name}"
     return tuple(chosen.items())
 
 

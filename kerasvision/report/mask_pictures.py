@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from PIL import Image, ImageColor, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont, ImageOps
 
 from kerasvision.metrics.segmentation import VOID
 from kerasvision.report.box_pictures import COLOURS, DARK
@@ -16,7 +16,7 @@ GROUND = ("background", "__background__", "_background_")  # classes that are le
 STRENGTH = 0.55
 LEAST_NAMED = 0.004  # share of the picture from which on a region is large enough for its name
 LOOKED_AT = 400  # longest side of the label map that places for names are looked for on
-WRONG = (255, 111, 60)
+WRONG, PALE = (255, 111, 60), (235, 238, 242)
 LIGHT = "#f4f6f8"
 # Beyond the eight hues the same come darker, then paler: brightness is seen by everybody.
 SHADES = ((0.0, (0, 0, 0)), (0.5, (0, 0, 0)), (0.55, (255, 255, 255)), (0.72, (0, 0, 0)))
@@ -95,8 +95,7 @@ def error_map(image: Image.Image, truth: np.ndarray, found: np.ndarray) -> Image
         truth: (h, w) uint8, 255 where it is void.
         found: (h, w) uint8.
     """
-    grey = image.convert("L").convert("RGB")
-    drawn = Image.blend(grey, Image.new("RGB", image.size, (235, 238, 242)), 0.45)
+    drawn = _pale(image, 0.45)
     void = truth == VOID
     drawn.paste(WRONG, mask=_mask((truth != found) & ~void))
     _hatch(drawn, void)
@@ -128,7 +127,9 @@ def smaller_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def scene_pictures(image: np.ndarray, truth: np.ndarray, found: np.ndarray, class_names) -> list[np.ndarray]:
-    """Return four pictures for a page: the photo, the truth and the answer on it, and what is wrong.
+    """Return four pictures for a page: the photo, the truth and the answer over it, and what is wrong.
+
+    Over a photo in colours its own would mix with those of the classes, so these are over a grey one.
 
     Args:
         image: (h, w, 3) uint8.
@@ -139,7 +140,8 @@ def scene_pictures(image: np.ndarray, truth: np.ndarray, found: np.ndarray, clas
     times = max(1, -(-SMALL // max(image.shape[:2])))
     image, truth, found = (value.repeat(times, 0).repeat(times, 1) for value in (image, truth, found))
     photo = Image.fromarray(image)
-    drawn = [draw_labels(photo, labels, class_names, names=False) for labels in (truth, found)]
+    grey = _pale(photo, 0.2)
+    drawn = [draw_labels(grey, labels, class_names, names=False) for labels in (truth, found)]
     return [np.asarray(one) for one in (photo, *drawn, error_map(photo, truth, found))]
 
 
@@ -176,6 +178,12 @@ def labels_summary(
         for label, share in shares.items()
     ]
     return fragment(tag("figure", image, tag("figcaption", tag("span", name, class_="file"))), rows)
+
+
+def _pale(image: Image.Image, share: float) -> Image.Image:
+    """Return a copy in grey, from black to white whatever the light was, and mixed with a pale colour."""
+    grey = ImageOps.autocontrast(image.convert("L"), cutoff=1).convert("RGB")
+    return Image.blend(grey, Image.new("RGB", image.size, PALE), share)
 
 
 def _css(colour: np.ndarray) -> str:

@@ -21,7 +21,7 @@ class LabelScene:
         image: (h, w, 3) uint8, made small for the page.
         truth: (h, w) uint8, the label of each pixel; 255 where it is void.
         found: (h, w) uint8, the same as the segmenter says it.
-        why: why it is shown.
+        why: why it is shown, where not for the share of its pixels that is wrong.
     """
 
     name: str

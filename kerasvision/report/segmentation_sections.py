@@ -145,7 +145,7 @@ def scenes(items: Sequence, class_names: Sequence[str]) -> Markup | None:
     """Return the images worth looking at, each as photo, truth, answer and errors."""
     if not items:
         return None
-    return join([label_legend(class_names), tag("div", [_scene(item, class_names) for item in items])])
+    return tag("div", [_scene(item, class_names) for item in items])
 
 
 def _scene(item, names: Sequence[str]) -> Markup:
@@ -163,9 +163,8 @@ def _scene(item, names: Sequence[str]) -> Markup:
         )
     ]
     shown = [int(i) for i in np.unique([*np.unique(item.truth), *np.unique(item.found)]) if i < len(names)]
-    caption = tag(
-        "figcaption", item.why[:1].upper() + item.why[1:], ". ", tag("span", item.name, class_="file")
-    )
+    why = f"{item.why}. " if item.why else None
+    caption = tag("figcaption", why, tag("span", item.name, class_="file"))
     return tag("figure", tag("div", pictures, class_="four"), label_legend(names, shown), caption)
 
 

@@ -20,7 +20,6 @@ def backbone(normalised=True) -> keras.Model:
         x = layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False, name=f"c{index}")(x)
         x = layers.BatchNormalization(name=f"b{index}")(x) if normalised else x
         x = layers.ReLU(name=f"r{index}")(x)
-        x = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"d{index}")(x)
     return keras.Model(image, x, name="small")
 
 
