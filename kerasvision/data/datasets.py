@@ -1,4 +1,4 @@
-"""Data sets of tensorflow-datasets as a `VisionData`, with classes or with boxes."""
+"""Data sets of tensorflow-datasets as a `VisionData`, with classes, with boxes or with masks."""
 
 import hashlib
 import os
@@ -14,6 +14,8 @@ from kerasvision.data.assembling import assemble
 from kerasvision.data.box_datasets import BoxFeature, box_feature, has_boxes, load_packed_boxes
 from kerasvision.data.box_loading import BoxSettings
 from kerasvision.data.in_memory import NumberedNames
+from kerasvision.data.mask_datasets import load_packed_masks, mask_feature
+from kerasvision.data.mask_loading import MaskSettings
 from kerasvision.data.pixel_cache import DEFAULT_LIMIT, cache_home, pixel_cache
 from kerasvision.data.positional import open_for_reading, read_at
 from kerasvision.data.preprocessing import Preprocessing, Resize
@@ -35,7 +37,10 @@ def from_tfds(
     image_key: str | None = None,
     label_key: str | None = None,
     boxes_key: str | None = None,
-    task: Literal["classify", "detect"] | None = None,
+    mask_key: str | None = None,
+    task: Literal["classify", "detect", "segment"] | None = None,
+    class_names: Sequence[str] | Mapping[int, str] | None = None,
+    void: int | str | Sequence[int] | None = "auto",
     image_size: int | tuple[int, int] = 224,
     validation_fraction: float = 0.2,
     test_fraction: float = 0.0,
@@ -46,7 +51,7 @@ def from_tfds(
     cache_limit: int = DEFAULT_LIMIT,
     on_bad_file: Literal["raise", "skip"] = "raise",
 ) -> VisionData:
-    """Use a data set of tensorflow-datasets with classes or with boxes, as its encoded images.
+    """Use a data set of tensorflow-datasets with classes, boxes or masks, as its encoded images.
 
     The images are copied once, still encoded, into one file in the cache folder, from which any of them
     can be read by number; memory stays flat however many there are.
@@ -57,12 +62,18 @@ def from_tfds(
             those of the same names; a validation split that is not there is cut from training.
         data_dir: where tensorflow-datasets keeps its data.
         download: whether to download and prepare what is not there.
-        image_key: feature that holds the image; by default the only `Image`.
+        image_key: feature that holds the image; by default the only `Image`, for masks the only other one.
         label_key: feature that holds the class; by default the only `ClassLabel`.
         boxes_key: feature that holds a sequence of boxes and their classes, such as `"objects"`; by default
             the only one.
-        task: `"detect"` takes the boxes. By default `"classify"` where each image has one class, and
-            `"detect"` where there are only boxes (`"voc/2007"`, `"coco/2017"`).
+        mask_key: feature that holds the mask; by default the only image of one channel.
+        task: `"detect"` takes the boxes, `"segment"` the masks. By default `"classify"` where each image has
+            one class, and `"detect"` where there are only boxes (`"voc/2007"`, `"coco/2017"`), `"segment"`
+            where there are only masks.
+        class_names: for masks: names of the values 0, 1, …, or value -> name, as for `masks`, such as
+            `{1: "pet", 2: "background", 3: "border"}` for `"oxford_iiit_pet"`; by default those of the
+            feature, or else "class 1", … after the values that occur.
+        void: for masks, as for `masks`.
         image_size: (height, width) in pixels, or one number.
         validation_fraction: share for validation, in [0, 1), if there is no such split.
         test_fraction: share for the test split, in [0, 1), if there is no such split.
@@ -71,7 +82,7 @@ def from_tfds(
         resize: as for `Preprocessing`.
         cache: of decoded pixels, as for `image_folder`.
         cache_limit: as for `image_folder`.
-        on_bad_file: for boxes: `"raise"` or `"skip"`, as for `pascal_voc`.
+        on_bad_file: for boxes and masks: `"raise"` or `"skip"`, as for `pascal_voc`.
 
     Returns:
         A `VisionData` whose class names are those of the data set.
@@ -79,16 +90,21 @@ def from_tfds(
     Raises:
         DataError: no such data set or split, not prepared and `download=False`, or no single image and
             class feature; for boxes also a split that has none.
-        BadAnnotationError: a box has no size, lies outside of its image or has no class.
+        BadAnnotationError: a box has no size, lies outside of its image or has no class; a mask has another
+            size than its image or values that are no class.
     """
     Preprocessing(image_size, resize)  # says what is wrong before anything is downloaded
     check_mode(on_bad_file)
     builder = _builder(name, data_dir, download)
-    image_key = _feature(builder, image_key, "Image", "image_key")
+    task = _task(builder, task, label_key, boxes_key, mask_key)
+    if task != "segment" and not (class_names is None and void == "auto"):
+        raise DataError(f"`class_names` and `void` are for masks. Received them for the task {task!r}.")
+    mask = mask_feature(builder, mask_key, image_key) if task == "segment" else None
+    image_key = mask.image_key if mask else _feature(builder, image_key, "Image", "image_key")
     chosen = _choose(builder, splits)
     home = (cache_home() if cache in (True, False, "auto") else Path(cache).expanduser()) / "packed"
-    pack = partial(_packed_splits, builder, chosen, image_key, home)
-    settings = BoxSettings(
+    pack = partial(_packed_splits, builder, chosen, home)
+    settings = dict(
         image_size=image_size,
         validation_fraction=validation_fraction,
         test_fraction=test_fraction,
@@ -99,17 +115,36 @@ def from_tfds(
         cache=cache,
         cache_limit=cache_limit,
     )
-    if _task(builder, task, label_key, boxes_key) == "detect":
-        return _with_boxes(builder, pack, box_feature(builder, boxes_key), settings)
+    if mask:
+        names = mask.names if class_names is None else class_names
+        settings = MaskSettings(class_names=names, void=void, **settings)
+        return _with_masks(builder, pack, mask.image_key, mask.key, settings)
+    settings = BoxSettings(**settings)
+    if task == "detect":
+        return _with_boxes(builder, partial(pack, image_key), box_feature(builder, boxes_key), settings)
     if on_bad_file != "raise":
-        raise DataError("`on_bad_file` is for boxes. Images with classes are read as the data set has them.")
-    return _with_classes(builder, pack, _feature(builder, label_key, "ClassLabel", "label_key"), settings)
+        raise DataError(
+            "`on_bad_file` is for boxes and masks. Images with classes are read as the data set has them."
+        )
+    label_key = _feature(builder, label_key, "ClassLabel", "label_key")
+    return _with_classes(builder, partial(pack, image_key), label_key, settings)
 
 
 def _with_boxes(builder, pack: Callable, feature: BoxFeature, settings: BoxSettings) -> VisionData:
     sources, tables = pack(feature.key, feature.columns)
     origin = f"tensorflow-datasets {builder.info.full_name}"
     return load_packed_boxes(sources, tables, feature.names, settings, origin, builder.info.full_name)
+
+
+def _with_masks(builder, pack: Callable, image_key: str, mask_key: str, settings: MaskSettings) -> VisionData:
+    photos, tables = pack(image_key, "", _nothing)
+    masks, _ = pack(mask_key, "", _nothing)
+    splits = np.repeat(list(tables), [len(one["there"]) for one in tables.values()]).tolist()
+    return load_packed_masks(photos, masks, splits, settings, builder.info.full_name)
+
+
+def _nothing(example: dict) -> dict[str, np.ndarray]:
+    return {"there": np.ones(1, bool)}
 
 
 def _with_classes(builder, pack: Callable, label_key: str, settings: BoxSettings) -> VisionData:
@@ -258,14 +293,20 @@ def _choose(builder, splits: Mapping[str, str] | None) -> dict[str, str]:
     return {part: splits[part] for part in SPLITS if part in splits}
 
 
-def _task(builder, task: str | None, label_key: str | None, boxes_key: str | None) -> str:
-    if task not in (None, "classify", "detect"):
-        raise DataError(f'`task` must be "classify" or "detect". Received: {task!r}.')
+def _task(
+    builder, task: str | None, label_key: str | None, boxes_key: str | None, mask_key: str | None
+) -> str:
+    if task not in (None, "classify", "detect", "segment"):
+        raise DataError(f'`task` must be "classify", "detect" or "segment". Received: {task!r}.')
     if task is not None:
         return task
+    if mask_key is not None:
+        return "segment"
     if boxes_key is not None:
         return "detect"
     kinds = [type(feature).__name__ for feature in builder.info.features.values()]
+    if label_key is None and "ClassLabel" not in kinds and "LabeledImage" in kinds:
+        return "segment"
     return "detect" if label_key is None and "ClassLabel" not in kinds and has_boxes(builder) else "classify"
 
 
@@ -279,7 +320,7 @@ def _check_labelled(builder, labels: Mapping[str, np.ndarray]) -> None:
 
 
 def _packed_splits(
-    builder, chosen: Mapping[str, str], image_key: str, home: Path, target_key: str, columns: Callable
+    builder, chosen: Mapping[str, str], home: Path, image_key: str, target_key: str, columns: Callable
 ) -> tuple["_Joined", dict[str, dict[str, np.ndarray]]]:
     """Return the images of all splits in a row, and for each split what is said of them."""
     packed = {
@@ -312,9 +353,11 @@ def _pack(builder, split: str, image_key: str, columns: Callable, folder: Path, 
     """
     import tensorflow_datasets as tfds
 
+    features = builder.info.features.items()
+    images = [key for key, feature in features if isinstance(feature, tfds.features.Image)]
     dataset = builder.as_dataset(
         split=split,
-        decoders={image_key: tfds.decode.SkipDecoding()},
+        decoders=dict.fromkeys(images, tfds.decode.SkipDecoding()),
         read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
         shuffle_files=False,
     )

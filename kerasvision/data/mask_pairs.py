@@ -96,9 +96,9 @@ def _by_split(images, masks) -> MaskPairs:
         whole.pairs += [MaskPair(p.photo, p.mask, prefix + p.name, split) for p in part.pairs]
         whole.lone += part.lone
         whole.notes += [note for note in part.notes if note not in whole.notes]
-        whole.root = whole.root or part.root
     roots = [str(Path(pair.photo).parent) for pair in whole.pairs]
     whole.origin = os.path.commonpath(roots) if roots else ""
+    whole.root = Path(whole.origin) if roots else None
     return whole
 
 
@@ -121,17 +121,18 @@ def _in_lists(images: Sequence, masks: Sequence) -> MaskPairs:
 
 
 def split_roots(root: Path) -> dict[str, tuple[Path, Path]]:
-    """Return the folders of photos and of masks of each split, where masks lie beside: `train`, `trainannot`.
+    """Return the folders of photos and of masks of each split; none where the folder is not laid out so.
 
-    Empty where the folder is not laid out so.
+    Masks lie beside, as in `train/` and `trainannot/`, or inside, as in `train/images/` and `train/masks/`.
     """
     there = {path.name: path for path in sorted(root.iterdir()) if path.is_dir()} if root.is_dir() else {}
     found = {}
     for name, path in there.items():
         split = SPLIT_FOLDERS.get(name.lower())
         beside = next((there[name + ending] for ending in _ENDINGS if name + ending in there), None)
-        if split and beside and split not in found:
-            found[split] = (path, beside)
+        pair = (path, beside) if beside else pair_roots(path) if split else None
+        if split and pair and split not in found:
+            found[split] = pair
     return found if "train" in found else {}
 
 
