@@ -18,6 +18,7 @@ JPEG = {"format": "JPEG", "quality": 92}
 class FindsBoxes:
     """Drawing and judging for whatever has `labels`, `preprocessing` and `predict`."""
 
+    finds = "boxes"
     labels: tuple[str, ...]
     predict: Callable[..., list[FoundBoxes]]
 

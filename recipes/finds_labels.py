@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasvision.data import Preprocessing
 from kerasvision.errors import DataError
 from kerasvision.files import make_folder
 from kerasvision.recipes.finds_boxes import JPEG, file_name, kept
@@ -19,7 +20,9 @@ from kerasvision.recipes.viewing import Viewing
 class FindsLabels:
     """Drawing and judging for whatever has `labels`, `preprocessing`, `network` and `predict`."""
 
+    finds = "labels"
     labels: tuple[str, ...]
+    preprocessing: Preprocessing
     network: LabelNetwork
     predict: Callable[..., list[FoundLabels]]
 
@@ -104,10 +107,7 @@ class FindsLabels:
         from kerasvision.recipes import segmentation_judging as judging
 
         if isinstance(data, str | os.PathLike):
-            from kerasvision.data import read_masks
-
-            settings = self.network.preprocessing.to_dict()
-            data = read_masks(Path(data), validation_fraction=0.0, cache=False, **settings)
+            data = self.read(data)
         if getattr(data, "task", None) != "segment":
             raise DataError(
                 "`data` must be a VisionData with masks (task 'segment'). Received: "
@@ -116,6 +116,27 @@ class FindsLabels:
         split, places = split_and_places(self.labels, data, split)
         data = replace(data, class_names=self.labels)
         return judging.judge_on(self.network, data, split, Viewing(**options), places).judgement
+
+    def read(self, path: str | os.PathLike, *, on_bad_file: str = "raise"):
+        """Return a `VisionData` of a folder or file with masks, for `evaluate`.
+
+        Args:
+            path: as for `kerasvision.data.read_masks`. In folders of index masks, which name no classes, the
+                values 0, 1, … are taken for the classes of the segmenter.
+            on_bad_file: `"raise"` or `"skip"`.
+        """
+        from kerasvision.data.mask_formats import mask_format_of, read_masks
+
+        path = Path(path).expanduser()
+        unnamed = path.exists() and mask_format_of(path) == "folders"
+        return read_masks(
+            path,
+            validation_fraction=0.0,
+            cache=False,
+            on_bad_file=on_bad_file,
+            **({"class_names": list(self.labels)} if unnamed else {}),
+            **self.preprocessing.to_dict(),
+        )
 
     def _find(self, images, viewing: Viewing, on_bad_file: str) -> list[FoundLabels]:
         sources, names = gather(images)

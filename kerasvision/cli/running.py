@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kerasvision.cli import detecting
+from kerasvision.cli import detecting, segmenting
 from kerasvision.cli.output import Format, FormatOption, show, show_facts
 from kerasvision.cli.reading import read_data
 from kerasvision.errors import KerasvisionError
@@ -27,17 +27,21 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="Folder with a folder of images for each class, or a CSV; for a detector, images with boxes "
-            "as for `train detector`.",
+            help="Folder with a folder of images for each class, or a CSV; for a detector images with boxes, "
+            "for a segmenter images with masks, as for `train`.",
         ),
     ],
     split: Annotated[
         str | None, typer.Option(help="By default test, else validation, else all images.")
     ] = None,
     on_bad_file: OnBadFile = "raise",
+    mode: segmenting.Mode = None,
+    overlap: segmenting.Overlap = None,
+    flip: segmenting.Flip = None,
+    scales: segmenting.Scales = None,
     form: FormatOption = Format.table,
 ) -> None:
-    """Judge a run or an exported file on new images: accuracy or AP50 with its interval, and each class.
+    """Judge a run or an exported file on new images: accuracy, AP50 or mean IoU, and each class.
 
     For example:
 
@@ -48,13 +52,18 @@ def evaluate(
     - `kerasvision evaluate phone/model.tflite more_photos/`
     """
     opened = _opened(run)
-    settings = opened.preprocessing.to_dict()
-    read = _read_boxes if _finds_boxes(opened) else read_data
-    found = read(data, validation_fraction=0.0, cache=False, on_bad_file=on_bad_file, **settings)
+    viewing = _viewing(opened, run, mode=mode, overlap=overlap, flip=flip, scales=scales)
+    if _finds(opened) == "labels":
+        found = opened.read(data, on_bad_file=on_bad_file)
+    else:
+        settings = opened.preprocessing.to_dict()
+        read = _read_boxes if _finds(opened) == "boxes" else read_data
+        found = read(data, validation_fraction=0.0, cache=False, on_bad_file=on_bad_file, **settings)
     split = split or next(s for s in ("test", "validation", "train") if s in found.splits)
-    judgement = opened.evaluate(found, split)
-    if _finds_boxes(opened):
-        detecting.show_judgement(judgement, split, len(found.splits) > 1, form)
+    judgement = opened.evaluate(found, split, **viewing)
+    show_own = {"boxes": detecting.show_judgement, "labels": segmenting.show_judgement}.get(_finds(opened))
+    if show_own:
+        show_own(judgement, split, len(found.splits) > 1, form)
         return
     if form is Format.json:
         show_facts({"split": split} | judgement.to_dict(), form)
@@ -104,8 +113,18 @@ def predict(
     ] = None,
     draw: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write the images with their boxes here. Detectors."),
+        typer.Option(
+            metavar="FOLDER", help="Write the images with what was found here. Detectors, segmenters."
+        ),
     ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write the label maps here, as PNG files. Segmenters."),
+    ] = None,
+    mode: segmenting.Mode = None,
+    overlap: segmenting.Overlap = None,
+    flip: segmenting.Flip = None,
+    scales: segmenting.Scales = None,
     on_bad_file: OnBadFile = "raise",
     form: FormatOption = Format.table,
 ) -> None:
@@ -120,22 +139,41 @@ def predict(
     - `kerasvision predict phone/model.tflite holiday/ --top 3 --format csv`
 
     - `kerasvision predict runs/cells smears/ --draw found/`
+
+    - `kerasvision predict runs/roads new/ --draw found/ --save maps/ --flip`
     """
     opened = _opened(run)
-    if _finds_boxes(opened):
+    viewing = _viewing(opened, run, mode=mode, overlap=overlap, flip=flip, scales=scales)
+    if _finds(opened) != "labels":
+        _refuse("--save", save, f"{run} finds no label maps")
+    if _finds(opened) != "boxes":
+        _refuse("--threshold", threshold, f"{run} finds no boxes")
+    if _finds(opened) == "boxes":
         _refuse("--top", top, f"{run} finds boxes. `--threshold` says which")
         detecting.predict_boxes(opened, images, threshold, draw, on_bad_file, form)
         return
-    _refuse("--threshold", threshold, f"{run} is a classifier, which finds no boxes")
-    _refuse("--draw", draw, f"{run} is a classifier, which finds no boxes")
+    if _finds(opened) == "labels":
+        _refuse("--top", top, f"{run} says a class of each pixel")
+        segmenting.predict_labels(opened, images, draw, save, on_bad_file, form, viewing)
+        return
+    _refuse("--draw", draw, f"{run} is a classifier, which finds nothing to draw")
     top = top or 1
     predictions = opened.predict(images, top=top, on_bad_file=on_bad_file)
     columns = ("image", *(("rank",) if top > 1 else ()), "label", "probability")
     show([row for prediction in predictions for row in _rows(prediction, top)], form, columns)
 
 
-def _finds_boxes(opened) -> bool:
-    return hasattr(opened, "draw")
+def _finds(opened) -> str:
+    """Return what an opened run or file finds: "boxes", "labels" (of pixels) or "classes"."""
+    return getattr(opened, "finds", "classes")
+
+
+def _viewing(opened, run: Path, **options) -> dict:
+    """Return how photos are shown to a segmenter, as arguments of its functions; refused for others."""
+    if _finds(opened) != "labels":
+        for name, value in options.items():
+            _refuse(f"--{name}", value, f"{run} finds no label maps")
+    return segmenting.viewing(**options) if _finds(opened) == "labels" else {}
 
 
 def _refuse(option: str, value, why: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from kerasvision.cli.output import Format, FormatOption, show
+from kerasvision.errors import KerasvisionError
 
 
 def export(
@@ -18,10 +19,16 @@ def export(
     quantize: Annotated[
         list[str],
         typer.Option(
-            help="For TFLite: none (float32), float16, dynamic or int8; may be repeated. Of detectors also "
-            "auto: the smallest that passes."
+            help="For TFLite: none (float32), float16, dynamic or int8; may be repeated. Of detectors "
+            "and segmenters also auto: the smallest that passes."
         ),
     ] = ("none",),
+    output: Annotated[
+        str | None, typer.Option(help="What a segmenter's files give: probabilities, labels or logits.")
+    ] = None,
+    output_size: Annotated[
+        int | None, typer.Option(min=1, help="Side of that in pixels, if not that of the input. Segmenters.")
+    ] = None,
 ) -> None:
     """Write files for phones and other programs, each proved to answer as the model does.
 
@@ -33,12 +40,20 @@ def export(
     - `kerasvision export runs/flowers phone/ --format tflite --quantize int8`
 
     - `kerasvision export runs/flowers server/ --format saved_model --format onnx`
+
+    - `kerasvision export runs/roads phone/ --format tflite --quantize auto --output labels`
     """
     from kerasvision.recipes import Run
 
     kinds = tuple(None if kind == "none" else kind for kind in quantize)
     kinds = kinds[0] if kinds == ("auto",) else kinds
-    bundle = Run.load(run).export(folder, formats=tuple(formats), quantize=kinds)
+    opened = Run.load(run)
+    own = {"output": output, "output_size": output_size}
+    own = {name: value for name, value in own.items() if value is not None}
+    if own and getattr(opened, "finds", None) != "labels":
+        option = f"--{next(iter(own))}".replace("_", "-")
+        raise KerasvisionError(f"`{option}` does not go with this run: {run} is no segmenter.")
+    bundle = opened.export(folder, formats=tuple(formats), quantize=kinds, **own)
     typer.echo(str(bundle))
 
 

@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 
-from kerasvision.cli import detecting
+from kerasvision.cli import detecting, segmenting
 from kerasvision.cli.output import Format, FormatOption, show, show_facts
 from kerasvision.cli.reading import read_data
 
 TFDS = "tfds:"  # a data set of tensorflow-datasets instead of a path
 
-app = typer.Typer(no_args_is_help=True, help="Train: a classifier, a detector, or networks to compare.")
+app = typer.Typer(
+    no_args_is_help=True, help="Train: a classifier, a detector, a segmenter, or networks to compare."
+)
 
 Data = partial(typer.Option, rich_help_panel="The data")
 Training = partial(typer.Option, rich_help_panel="The training")
@@ -21,7 +23,7 @@ Details = partial(typer.Option, rich_help_panel="Details of the training")
 
 @app.callback()
 def tasks() -> None:
-    """Train a classifier or a detector on your own images, or networks to compare."""
+    """Train a classifier, a detector or a segmenter on your own images, or networks to compare."""
 
 
 @app.command()
@@ -131,6 +133,7 @@ def classifier(
 
 
 app.command("detector")(detecting.detector)
+app.command("segmenter")(segmenting.segmenter)
 
 
 @app.command()
