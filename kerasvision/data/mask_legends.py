@@ -18,6 +18,7 @@ from kerasvision.metrics.segmentation import VOID
 
 # Names that CamVid, Pascal VOC, Cityscapes and labelling tools give to what is not labelled.
 VOID_NAMES = frozenset(("void", "unlabelled", "unlabeled", "ignore", "ignored"))
+TOLD_TWICE = "`class_names` and `colours` say the same; pass the names with their colours alone."
 MOST_UNNAMED = 64  # values without names; smoothed edges have more, and so have photos
 _LARGEST_FILE = 1 << 20
 _SEPARATORS = re.compile(r"[,:;\s]+")
@@ -78,7 +79,7 @@ def choose_legend(
         notes.append(
             f"The classes are named after the values that occur in the masks: {shown}. Pass `class_names`."
         )
-    elif binary:
+    elif binary and VOID in voids:
         notes.append(
             "The masks hold 0 and 255 alone: 255 is taken for void. If it is a class, pass "
             "class_names={0: …, 255: …}."
@@ -100,7 +101,7 @@ def _named(class_names, table: ColourTable | None) -> dict[int, str] | None:
     """Return value -> name in the order of the classes, `None` where nothing says so."""
     if table is not None:
         if class_names is not None:
-            raise DataError("`class_names` and `colours` say the same; pass the names with their colours.")
+            raise DataError(TOLD_TWICE)
         return dict(enumerate(table.names))
     if class_names is None:
         return None

@@ -15,7 +15,7 @@ from kerasvision.data.headers import size_and_turn
 from kerasvision.data.label_maps import LabelMaps
 from kerasvision.data.loading import usable_cores
 from kerasvision.data.mask_coding import ColourTable, MaskCoding, open_mask, stored_values
-from kerasvision.data.mask_legends import Legend, choose_legend, colour_table
+from kerasvision.data.mask_legends import TOLD_TWICE, Legend, choose_legend, colour_table
 from kerasvision.data.picking import Picked
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.data.reading import Found, first_of, readable, report_skipped
@@ -44,6 +44,8 @@ class MaskSettings(BoxSettings):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.class_names is not None and self.colours is not None:
+            raise DataError(TOLD_TWICE)
         if self.mask_orientation not in ("upright", "stored"):
             raise DataError(
                 f'`mask_orientation` must be "upright" or "stored". Received: {self.mask_orientation!r}. It '
