@@ -31,7 +31,7 @@ def mask_feature(builder, key: str | None, image_key: str | None) -> MaskFeature
     Args:
         builder: of tensorflow-datasets.
         key: the feature of the masks, `None` for the only image of one channel.
-        image_key: the feature of the photos, `None` for the only other image.
+        image_key: the feature of the photos, `None` for the only other image, or the only one with colours.
 
     Raises:
         DataError: there is none, or there are several and none was asked for.
@@ -44,8 +44,9 @@ def mask_feature(builder, key: str | None, image_key: str | None) -> MaskFeature
     if key not in images or key == image_key:
         raise _not_clear("mask_key", "an image of one channel", builder, masks, key)
     photos = [name for name in images if name != key]
-    if image_key is None and len(photos) == 1:
-        (image_key,) = photos
+    coloured = [name for name in photos if features[name].shape[-1] != 1]
+    if image_key is None and len(coloured or photos) == 1:
+        (image_key,) = coloured or photos
     if image_key not in photos:
         raise _not_clear("image_key", "the image that masks lie on", builder, photos, image_key)
     labelled = getattr(features[key], "num_classes", None)
