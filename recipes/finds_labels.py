@@ -1,11 +1,9 @@
 """What all that finds the class of each pixel can do with photos, trained or exported."""
 
 import os
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
-
-import numpy as np
 
 from kerasvision.data import Preprocessing
 from kerasvision.errors import DataError
@@ -71,24 +69,52 @@ class FindsLabels:
             **options: as for `predict`.
 
         Returns:
-            What `predict` returns.
+            What `predict` returns. Of many large photos use `draw_each`, which keeps none of it.
+        """
+        return list(self.draw_each(images, folder, save=save, strength=strength, names=names, **options))
+
+    def draw_each(
+        self,
+        images,
+        folder: str | os.PathLike | None = None,
+        *,
+        save: str | os.PathLike | None = None,
+        strength: float = 0.55,
+        names: bool = True,
+        **options,
+    ) -> Iterator[FoundLabels]:
+        """Do what `draw_all` does as one goes through what it yields, in memory for a few photos.
+
+        Yields:
+            One `FoundLabels` an image, in order, after its files were written.
         """
         images = kept(images)
         sources, shown = gather(images)
         by_name = dict(zip(shown, sources, strict=True))
         if len(by_name) < len(shown):
             raise DataError("`images` names a file twice. Give each once.")
-        folders = {kind: make_folder(path) for kind, path in (("draw", folder), ("save", save)) if path}
-        found = self.predict(images, **options)
+        folder, save = (path and make_folder(path) for path in (folder, save))
         used: set[str] = set()
-        for one in found:
+        for one in self.predict_each(images, **options):
             stem = file_name(one.name, used)
-            if "draw" in folders:
+            if folder:
                 drawn = one.overlay(by_name[one.name], strength=strength, names=names)
-                drawn.save(folders["draw"] / f"{stem}.jpg", **JPEG)
-            if "save" in folders:
-                one.save(folders["save"] / f"{stem}.png")
-        return found
+                drawn.save(folder / f"{stem}.jpg", **JPEG)
+            if save:
+                one.save(save / f"{stem}.png")
+            yield one
+
+    def predict_each(self, images, *, on_bad_file: str = "raise", **options) -> Iterator[FoundLabels]:
+        """Yield what `predict` returns, one after the other, in memory for a few photos.
+
+        Args:
+            images: as for `predict`.
+            on_bad_file: `"raise"`, or `"skip"`: files that cannot be read are reported and left out.
+            **options: how photos are shown to the network, as for `predict`.
+        """
+        viewing, (sources, names) = Viewing(**options), gather(images)
+        found = label_photos(self.network, sources, names, viewing=viewing, on_bad_file=on_bad_file)
+        return (FoundLabels(names[index], labels, tuple(self.labels)) for index, labels in found)
 
     def evaluate(self, data, split: str | None = None, **options):
         """Judge the segmenter on other images, at the size of their original masks.
@@ -139,9 +165,4 @@ class FindsLabels:
         )
 
     def _find(self, images, viewing: Viewing, on_bad_file: str) -> list[FoundLabels]:
-        sources, names = gather(images)
-        found: dict[int, np.ndarray] = {}
-        good = label_photos(
-            self.network, sources, names, found.__setitem__, viewing=viewing, on_bad_file=on_bad_file
-        )
-        return [FoundLabels(names[i], found[i], tuple(self.labels)) for i in good]
+        return list(self.predict_each(images, on_bad_file=on_bad_file, **asdict(viewing)))

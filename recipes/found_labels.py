@@ -45,10 +45,11 @@ class FoundLabels:
 
     def rows(self) -> list[dict]:
         """Return one dictionary a class that was found: image, label, share, pixels."""
+        pixels = self.pixels()
+        total = sum(pixels.values())
         return [
-            {"image": self.name, "label": name, "share": round(count / sum(self.pixels().values()), 6)}
-            | {"pixels": count}
-            for name, count in self.pixels().items()
+            {"image": self.name, "label": name, "share": round(count / total, 6), "pixels": count}
+            for name, count in pixels.items()
         ]
 
     def save(self, path: str | os.PathLike) -> Path:

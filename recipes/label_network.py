@@ -1,6 +1,6 @@
 """From photos to label maps of their own size: whole or through windows, flipped, at several scales."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -13,7 +13,7 @@ from kerasvision.data.preprocessing import Placement
 from kerasvision.errors import BadImageError, KerasvisionError
 from kerasvision.progress import say, track
 from kerasvision.recipes.label_bands import Layer, WholeGrid, label_map
-from kerasvision.recipes.predicting import run_batches
+from kerasvision.recipes.predicting import read_batches
 from kerasvision.recipes.viewing import WHOLE, Viewing
 from kerasvision.recipes.windows import WindowGrid
 
@@ -126,26 +126,24 @@ def label_photos(
     network: LabelNetwork,
     sources: Sequence,
     names: Sequence[str],
-    take: Callable[[int, np.ndarray], None],
     *,
     viewing: Viewing = WHOLE,
     sizes: Callable[[int], tuple[int, int]] | None = None,
     on_bad_file: str = "raise",
-) -> list[int]:
-    """Hand over the label map of each photo, one after the other, so that no more than a few are in memory.
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the label map of each photo, one after the other: no more than a few are in memory.
 
     Args:
         network: what finds the labels.
         sources: paths, bytes or uint8 arrays.
         names: for errors.
-        take: called with the index of each source that can be read, in order, and its label map (h, w) uint8;
-            255 where the network does not see the photo (`resize="crop"`).
         viewing: how each photo is shown to the network.
         sizes: index -> (height, width) of the label map; by default those of the upright photos.
         on_bad_file: `"raise"` or `"skip"`.
 
-    Returns:
-        The indices of the sources that can be read; what else was handed over is to be forgotten.
+    Yields:
+        The index of each source that can be read, in order, and its label map (h, w) uint8; 255 where the
+        network does not see the photo (`resize="crop"`).
 
     Raises:
         BadImageError: an image cannot be read.
@@ -153,45 +151,37 @@ def label_photos(
         KerasvisionError: the network cannot see photos like that.
     """
     sizes = sizes or (lambda index: upright_size(sources[index], names[index]))
-    if viewing.plain:
-        return _label_batches(network, sources, names, take, viewing.flip, sizes, on_bad_file)
+    one_by_one = _label_batches if viewing.plain else _label_singly
+    return one_by_one(network, sources, names, viewing, sizes, on_bad_file)
+
+
+def _label_batches(network, sources, names, viewing: Viewing, sizes, on_bad_file: str):
+    """Show whole photos to the network, many at a time, which threads decode ahead."""
+    preprocessing, batch = network.preprocessing, network.batch
+    read = read_batches(preprocessing, sources, names, on_bad_file=on_bad_file, batch_size=batch)
+    for images, first, usable in read:
+        scores = network.scores(images, flip=viewing.flip)
+        for place in usable:
+            size = sizes(first + place)
+            grid = WholeGrid(scores[place])
+            yield first + place, label_map([Layer(grid, _on_grid(preprocessing, size, grid.size))], size)
+
+
+def _label_singly(network, sources, names, viewing: Viewing, sizes, on_bad_file: str):
+    """Show one photo after the other to the network, as often as it takes."""
     from kerasvision.data.reading import check_mode
 
     check_mode(on_bad_file)
-    good = []
     for index in track(range(len(sources)), "predict"):
         try:
             size = sizes(index)
-            take(index, label_map(_layers(network, sources[index], names[index], size, viewing), size))
-            good.append(index)
+            labels = label_map(_layers(network, sources[index], names[index], size, viewing), size)
         except BadImageError as error:
             if on_bad_file == "raise":
                 raise
             say(f"Left out: {error}")
-    return good
-
-
-def _label_batches(network, sources, names, take, flip: bool, sizes, on_bad_file: str) -> list[int]:
-    """Show whole photos to the network, many at a time, which threads decode ahead."""
-    done = 0
-
-    def run(images: np.ndarray) -> None:
-        nonlocal done
-        for scores in network.scores(images, flip=flip):
-            index, done = done, done + 1
-            try:
-                size = sizes(index)
-            except BadImageError:
-                if on_bad_file == "raise":
-                    raise
-                continue  # `run_batches` says so
-            place = _on_grid(network.preprocessing, size, scores.shape[1:])
-            take(index, label_map([Layer(WholeGrid(scores), place)], size))
-
-    _, good = run_batches(
-        run, network.preprocessing, sources, names, on_bad_file=on_bad_file, batch_size=network.batch
-    )
-    return good.tolist()
+            continue
+        yield index, labels
 
 
 def _layers(network: LabelNetwork, source, name: str, size: tuple[int, int], viewing: Viewing) -> list[Layer]:
@@ -213,10 +203,21 @@ def _windows(
     width, height = (max(1, round(side * scale)) for side in photo.size)
     if (width, height) != photo.size:
         photo = photo.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    window = network.preprocessing.image_size
+
+    def answer(images: np.ndarray) -> np.ndarray:
+        scores = network.scores(images, flip=viewing.flip, probable=True)
+        if scores.shape[2:] != window:
+            raise KerasvisionError(
+                '`mode` must be "whole" for this segmenter: windows need answers in their own size, '
+                f"{window}, and it gives {scores.shape[2:]}."
+            )
+        return scores
+
     grid = WindowGrid(
         photo=np.asarray(photo),
-        answer=lambda images: network.scores(images, flip=viewing.flip, probable=True),
-        window=network.preprocessing.image_size,
+        answer=answer,
+        window=window,
         overlap=viewing.overlap,
         classes=network.classes,
         batch=network.batch,

@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,6 +134,32 @@ def run_batches(
 
     What cannot be read takes part as a black image, so that batches keep their size.
     """
+    answers, good = [], []
+    read = read_batches(preprocessing, sources, names, on_bad_file=on_bad_file, batch_size=batch_size)
+    for images, first, usable in read:
+        answers.append(run(images))
+        good += [first + place for place in usable]
+    return answers, np.array(good, np.int64)
+
+
+def read_batches(
+    preprocessing,
+    sources: Sequence,
+    names: Sequence[str],
+    *,
+    on_bad_file: str = "raise",
+    batch_size: int = BATCH,
+) -> Iterator[tuple[np.ndarray, int, list[int]]]:
+    """Yield batches of images, decoded ahead by threads: with the index of the first and which are good.
+
+    Yields:
+        images (b, h, w, 3) uint8, black where a source cannot be read; the index of the first of them; and
+        which of them can be read, as places in the batch.
+
+    Raises:
+        BadImageError: an image cannot be read.
+        DataError: `on_bad_file` is neither `"raise"` nor `"skip"`.
+    """
     from kerasvision.data.loading import iterate_batches
     from kerasvision.data.reading import check_mode
 
@@ -156,14 +182,14 @@ def run_batches(
         order=np.arange(len(sources)),
         batch_size=batch_size,
     )
-    answers = []
+    first = 0
     with bar("predict", len(sources)) as advance:
         for images, _ in batches:
-            answers.append(run(images))
+            yield images, first, [i for i in range(len(images)) if first + i not in bad]
             advance(len(images))
+            first += len(images)
     for index in sorted(bad):
         say(f"Left out: {bad[index]}")
-    return answers, np.array([i for i in range(len(sources)) if i not in bad], np.int64)
 
 
 def as_predictions(

@@ -68,11 +68,12 @@ def judge_on(
     )
     held: dict[int, np.ndarray] = {}
 
-    def truth_of(index: int) -> np.ndarray:
+    def size_of(index: int) -> tuple[int, int]:
         held[index] = to_network[samples.masks.read(index)]
-        return held[index]
+        return held[index].shape
 
-    def take(index: int, answers: np.ndarray) -> None:
+    found = label_photos(network, samples.sources, samples.names, viewing=viewing, sizes=size_of)
+    for index, answers in found:
         # What `resize="crop"` cuts off cannot be seen, and is not asked for.
         truth = np.where(answers == VOID, np.uint8(VOID), held.pop(index))
         counted = truth != VOID
@@ -80,15 +81,6 @@ def judge_on(
         missed[index] = np.bincount(truth[wrong], minlength=len(names))[: len(names)]
         shares[index] = wrong.sum() / max(1, counted.sum())
         tally.add(truth, answers)
-
-    label_photos(
-        network,
-        samples.sources,
-        samples.names,
-        take,
-        viewing=viewing,
-        sizes=lambda index: truth_of(index).shape,
-    )
     judgement = tally.judgement()
     return Judged(judgement, _worst(judgement, shares, missed))
 
@@ -114,29 +106,12 @@ def worst_scenes(
         return scenes
     indices = [index for index, _ in worst]
     truths = [samples.masks.read(index) for index in indices]
-
-    def take(place: int, answers: np.ndarray) -> None:
-        index, why = worst[place]
-        truth = truths[place]
-        image = _small(samples.sources[index], samples.names[index])
-        size = image.shape[:2]
-        scenes.append(
-            LabelScene(
-                name=samples.names[index],
-                image=image,
-                truth=smaller_labels(truth, size),
-                found=smaller_labels(answers, size),
-                why=why,
-            )
-        )
-
-    label_photos(
-        network,
-        [samples.sources[index] for index in indices],
-        [samples.names[index] for index in indices],
-        take,
-        sizes=lambda place: truths[place].shape,
-    )
+    sources, names = ([values[index] for index in indices] for values in (samples.sources, samples.names))
+    found = label_photos(network, sources, names, sizes=lambda place: truths[place].shape)
+    for place, answers in found:
+        image = _small(sources[place], names[place])
+        truth, answers = (smaller_labels(labels, image.shape[:2]) for labels in (truths[place], answers))
+        scenes.append(LabelScene(names[place], image, truth, answers, worst[place][1]))
     return scenes
 
 

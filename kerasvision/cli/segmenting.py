@@ -258,11 +258,7 @@ def predict_labels(
     options: dict,
 ) -> None:
     """Print a row for each class on each image, and write pictures and label maps where a folder is named."""
-    options = options | {"on_bad_file": on_bad_file}
-    if draw is None and save is None:
-        found = run.predict(images, **options)
-    else:
-        found = run.draw_all(images, draw, save=save, **options)
+    found = run.draw_each(images, draw, save=save, on_bad_file=on_bad_file, **options)
     show([row for one in found for row in one.rows()], form, COLUMNS)
 
 
