@@ -59,7 +59,7 @@ def test_it_finds_what_the_network_finds(source, photos, output, kind, tmp_path)
     for viewing in (Viewing(), Viewing(flip=True), Viewing("sliding", 0.5, False, (1.0, 1.5))):
         if output == "labels" and not viewing.plain:
             continue
-        label_photos(network, paths, names, wanted.__setitem__, viewing=viewing)
+        wanted |= dict(label_photos(network, paths, names, viewing=viewing))
         found = opened.predict(
             paths, mode=viewing.mode, overlap=viewing.overlap, flip=viewing.flip, scales=viewing.scales
         )
