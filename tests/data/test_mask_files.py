@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasvision.data import masks, read_masks
-from kerasvision.data.mask_coding import ColourTable, open_mask
-from kerasvision.data.mask_legends import choose_legend, colour_table
+from kerasvision.data import masks
+from kerasvision.data.mask_coding import open_mask
 from kerasvision.errors import BadAnnotationError, BadImageError, DataError
 
 SIZE = (24, 32)
@@ -235,14 +234,6 @@ def test_classes_named_after_values(folders):
     compare(data, truth)
 
 
-def test_names_from_a_file(folders, tmp_path):
-    images, marks, truth = folders()
-    (tmp_path / "names.txt").write_text("ground\nroad\ntree\n")
-    data = masks(images, marks, class_names=tmp_path / "names.txt", **QUICK)
-    assert data.class_names == NAMES
-    compare(data, truth)
-
-
 def refused(path, **options):
     with pytest.raises(BadAnnotationError) as caught:
         open_mask(str(path), **options)
@@ -256,7 +247,6 @@ def test_kinds_that_keep_no_labels(tmp_path):
     for suffix, options in ((".jpg", {}), (".webp", {}), (".webp", {"lossless": True})):
         image.convert("RGB").save(tmp_path / f"a{suffix}", **options)
         assert "Export the masks again as PNG" in refused(tmp_path / f"a{suffix}")
-    image.save(tmp_path / "really.jpg.png")
     (tmp_path / "jpeg.png").write_bytes((tmp_path / "a.jpg").read_bytes())
     assert "JPEG" in refused(tmp_path / "jpeg.png")
     Image.fromarray(found.astype(np.uint16) * 200).save(tmp_path / "deep.png")
@@ -437,36 +427,6 @@ def test_arguments_that_cannot_be_used(folders, arguments, message):
         masks(images, marks, **{**QUICK, **arguments})
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "no line"),
-        ("a,1,2,3\nb,1,2\n", "line 2"),
-        ("name r g b\na 1 2 999\n", "line 2"),
-        ("a 1 2 3\n\xff", "line 2"),
-    ],
-)
-def test_colour_files_that_cannot_be_used(tmp_path, text, message):
-    (tmp_path / "table.txt").write_text(text)
-    with pytest.raises(DataError, match=message):
-        colour_table(tmp_path / "table.txt")
-
-
-def test_names_that_hold_numbers_and_spaces(tmp_path):
-    (tmp_path / "table.txt").write_text("traffic sign 2,1,2,3\n4 5 6 lane 7 8\n")
-    table = colour_table(tmp_path / "table.txt")
-    assert isinstance(table, ColourTable) and table.names == ("traffic sign 2", "lane 7 8")
-    assert table.colours.tolist() == [[1, 2, 3], [4, 5, 6]]
-
-
-def test_a_legend_without_values():
-    legend = choose_legend(np.zeros(256, int), class_names=["a", "unlabelled", "b"])
-    assert legend.names == ("a", "b") and legend.labels[[0, 1, 2, 255]].tolist() == [0, 255, 1, 255]
-    assert legend.known.sum() == 4 and "'unlabelled' is taken for void" in legend.notes[0]
-    legend = choose_legend(np.zeros(256, int), class_names=["a", "unlabelled", "b"], void=None)
-    assert legend.names == ("a", "unlabelled", "b") and not legend.known[255]
-
-
 def test_geometry_follows_the_photos(folders, tmp_path):
     """A photo of its own mask: after any resizing the picture says which pixels are of the class."""
     maps = [label_map(i, 2, void=False) for i in range(4)]
@@ -482,8 +442,3 @@ def test_geometry_follows_the_photos(folders, tmp_path):
             assert not seen[~inside].any()
             sure = inside & ((seen < 60) | (seen > 195))
             assert sure.sum() > 0.6 * inside.sum() and ((seen[sure] > 127) == found[sure]).mean() > 0.99
-
-
-def test_read_masks_finds_the_folders(folders, tmp_path):
-    _, _, truth = folders()
-    compare(read_masks(tmp_path, class_names=NAMES, **QUICK), truth)
