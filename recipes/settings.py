@@ -107,7 +107,7 @@ def check_data(data) -> None:
 
 
 def check_classification(data, splits: tuple[str, ...] = ("train",)) -> None:
-    """Refuse data without images in these splits, or with training images of one class only.
+    """Refuse data of another task, without images in these splits, or with training images of one class only.
 
     Raises:
         DataError: saying which.
@@ -116,6 +116,11 @@ def check_classification(data, splits: tuple[str, ...] = ("train",)) -> None:
         raise DataError(
             "`data` must be a `VisionData`, for example kv.data.image_folder(folder, image_size=160). "
             f"Received: {type(data).__name__}."
+        )
+    if data.task != "classify":
+        raise DataError(
+            f"`data` must be images of one class each. Received: task {data.task!r}. Train on boxes with "
+            "train_detector, on masks with train_segmenter."
         )
     for split in splits:
         if split not in data.splits or not len(data.splits[split].labels):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from recipe_helpers import CLASSES, toy_data, train, weights
 
+from kerasvision.data import shapes
 from kerasvision.errors import DataError, KerasvisionError, RunError
 from kerasvision.files import read_json
 from kerasvision.recipes import Run, run_folder
@@ -167,6 +168,8 @@ def test_bad_arguments(tmp_path, arguments, message):
     [
         ("photos/", "`data` must be a `VisionData`.*Received: str"),
         (lambda: toy_data(validation_fraction=0.0), "no validation images.*validation_fraction=0.2"),
+        (lambda: shapes("detect", count=20, image_size=32), "task 'detect'.*train_detector"),
+        (lambda: shapes("segment", count=20, image_size=32), "task 'segment'.*train_segmenter"),
     ],
 )
 def test_bad_data(tmp_path, data, message):
