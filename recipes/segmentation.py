@@ -14,7 +14,7 @@ from kerasvision.recipes.job import Job
 from kerasvision.recipes.segmentation_run import SegmenterRun
 from kerasvision.recipes.segmentation_samples import choose_segmentation_samples, write_segmentation_samples
 from kerasvision.recipes.segmentation_training import build_segmenter, train_phases
-from kerasvision.training.precision import choose_precision
+from kerasvision.training.precision import Precision, choose_precision
 
 
 def train_segmenter(
@@ -87,7 +87,8 @@ def train_segmenter(
             always trains it. That of the heads is trained.
         class_balance: show images with rare classes more often, up to four times as often.
         clip_norm: largest norm of all gradients together; None: any.
-        mixed_precision: `"auto"` (where the device gains), False, `"mixed_float16"`, `"mixed_bfloat16"`.
+        mixed_precision: `"auto"` (where the device gains), False, `"mixed_float16"`, `"mixed_bfloat16"`. A
+            `model` of your own keeps the precision that it was built with.
         patience: stop after so many epochs without a better mean IoU; default half of the epochs, at least
             10.
         ema: decay of an average of the weights, which is what is judged and kept; None: none.
@@ -152,7 +153,10 @@ def _train(out: Path, record: dict, data, given: dict) -> None:
 def _make_job(out: Path, record: dict, data, given: dict) -> Job:
     pretrained = given["weights"] is not None or not isinstance(given["model"], str)
     strategy = phases.choose_strategy(given["strategy"], pretrained=pretrained)
-    job = Job(out, record, data, given, strategy, choose_precision(given["mixed_precision"]), None)
+    precision = choose_precision(given["mixed_precision"])
+    if not isinstance(given["model"], str):
+        precision = Precision("float32", "that of your own model")
+    job = Job(out, record, data, given, strategy, precision, None)
     job.decide(strategy=strategy.name, strategy_why=strategy.why)
     if strategy.name == "freeze" and not pretrained:
         job.advise(
@@ -214,6 +218,7 @@ def _checked(given: dict) -> dict:
         own_settings.check_network(given)
     else:
         own_settings.check_own_model(model, data)
+        own_settings.check_own_precision(given["mixed_precision"])
     kept = {k: v for k, v in given.items() if k not in ("data", "out", "distribute")}
     kept["model"], kept["backbone"] = own_settings.describe_segmenter(model, given["backbone"])
     kept["weights"] = settings.describe_weights(given["weights"])

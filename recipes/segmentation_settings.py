@@ -268,6 +268,19 @@ def check_own_model(model, data) -> None:
         )
 
 
+def check_own_precision(mixed_precision) -> None:
+    """Refuse to change the precision of a segmenter of the user's.
+
+    Raises:
+        KerasvisionError: another precision than float32 is asked for.
+    """
+    if mixed_precision not in ("auto", False, "float32"):
+        raise KerasvisionError(
+            '`mixed_precision` must be "auto" or False with a `model` of your own, which keeps the precision '
+            f"that it was built with. Received: {mixed_precision!r}."
+        )
+
+
 def describe_segmenter(model, backbone) -> tuple[object, object]:
     """Return what tells one `model` and `backbone` from another, for run.json."""
     if isinstance(model, str):

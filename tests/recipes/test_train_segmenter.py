@@ -293,6 +293,13 @@ def test_it_refuses_options_and_models_that_do_not_fit(data, tmp_path):
     own = segmenter("unet", classes=5, image_size=64, **settings)
     with pytest.raises(KerasvisionError, match="`model` has 5 classes, `data` has 3"):
         train_segmenter(data, tmp_path / "classes", model=own)
+    with pytest.raises(KerasvisionError, match='`mixed_precision` must be "auto" or False with'):
+        train_segmenter(
+            data,
+            tmp_path / "precision",
+            model=segmenter("unet", classes=3, image_size=64, **settings),
+            mixed_precision="mixed_float16",
+        )
     own = segmenter("unet", classes=3, image_size=96, **settings)
     with pytest.raises(KerasvisionError, match=r"takes images of \(96, 96\).*`data` has \(64, 64\)"):
         train_segmenter(data, tmp_path / "size", model=own)
