@@ -106,14 +106,20 @@ class LabelNetwork:
 
 
 def compiled(model) -> Callable[[np.ndarray, bool], np.ndarray]:
-    """Return a model as a compiled function of images and of whether probabilities are wanted."""
+    """Return a model as a compiled function of images and of whether probabilities are wanted.
+
+    Its weights must not change any more: BatchNorm is folded into a copy.
+    """
     import tensorflow as tf
 
+    from kerasvision.models import fold_batchnorm
+
     shape = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)
+    folded = fold_batchnorm(model)
 
     def graph(probable: bool):
         def forward(images):
-            logits = tf.cast(model(tf.cast(images, tf.float32), training=False), tf.float32)
+            logits = tf.cast(folded(tf.cast(images, tf.float32), training=False), tf.float32)
             return tf.transpose(tf.nn.softmax(logits) if probable else logits, (0, 3, 1, 2))
 
         return tf.function(forward, input_signature=[shape], autograph=False)

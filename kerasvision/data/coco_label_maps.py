@@ -69,8 +69,7 @@ def coco_masks(
     chosen = MaskSettings(**settings)
     if chosen.colours is not None or chosen.void != "auto" or chosen.mask_orientation != "upright":
         raise DataError(
-            "`colours`, `void` and `mask_orientation` are for masks in image files, not for "
-            "outlines."
+            "`colours`, `void` and `mask_orientation` are for masks in image files, not for outlines."
         )
     files = find_coco(annotations, images)
     read, known = read_coco(files)

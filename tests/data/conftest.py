@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from voc_text import voc_object
 
 
 @pytest.fixture(autouse=True)
@@ -63,10 +64,3 @@ def voc_folder(tmp_path, photo):
         return root
 
     return make
-
-
-def voc_object(label, xmin, ymin, xmax, ymax, difficult=0) -> str:
-    corners = f"<xmin>{xmin}</xmin><ymin>{ymin}</ymin><xmax>{xmax}</xmax><ymax>{ymax}</ymax>"
-    return (
-        f"<object><name>{label}</name><difficult>{difficult}</difficult><bndbox>{corners}</bndbox></object>"
-    )

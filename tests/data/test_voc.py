@@ -5,8 +5,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from conftest import voc_object
 from PIL import Image
+from voc_text import voc_object
 
 from kerasvision.data import ImageBoxes, pascal_voc, shapes, write_pascal_voc
 from kerasvision.data.voc import read_voc

@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import numpy as np
 from kerasvision.data.decoding import Source
 from kerasvision.data.doctor.box_rules import BOX_RULES
 from kerasvision.data.doctor.clean_list import CleanList, write_clean_list
-from kerasvision.data.doctor.exam import examine_all
+from kerasvision.data.doctor.exam import examine_all, look_at_all
 from kerasvision.data.doctor.findings import SEVERITIES, Case, Problem, Seen
 from kerasvision.data.doctor.intake import Intake, take_in
+from kerasvision.data.doctor.mask_rules import MASK_RULES
 from kerasvision.data.doctor.rules import IMAGE_RULES, RULES
+from kerasvision.data.doctor.sequence_rules import SEQUENCE_RULES
 from kerasvision.data.doctor.twin_rules import TWIN_RULES
 from kerasvision.data.doctor.twins import find_twins
 from kerasvision.data.vision_data import VisionData
@@ -23,6 +26,7 @@ from kerasvision.progress import say
 
 __all__ = ("Case", "Checkup", "Problem", "check")
 
+Picture = Source | Callable[[], np.ndarray | None]  # an image, or what draws one
 PICTURED = 12  # cases of a problem whose pictures are shown
 PER_CASE = 6  # pictures of a case
 
@@ -47,7 +51,7 @@ class Checkup:
     problems: tuple[Problem, ...]
     facts: Mapping[str, str]
     seconds: float
-    sources: Mapping[str, Source] = field(default_factory=dict, repr=False)
+    sources: Mapping[str, Picture] = field(default_factory=dict, repr=False)
     counted: str = "images"
 
     @property
@@ -146,7 +150,12 @@ def check(
             "is left by `write_pascal_voc`, `write_coco`, `write_yolo` or `write_box_csv`."
         )
     exams = examine_all(intake.sources, intake.names)
-    seen = Seen(intake, exams, find_twins(exams, near=near_duplicates))
+    masks = ()
+    if intake.masks is not None:
+        masks = look_at_all(intake.masks.look_at, len(exams), "Checking masks")
+        class_names, settled = intake.masks.settled(masks)
+        intake = replace(intake, class_names=class_names, masks=settled)
+    seen = Seen(intake, exams, find_twins(exams, near=near_duplicates), masks)
     problems = _problems(seen)
     checkup = Checkup(
         origin=intake.origin,
@@ -170,7 +179,11 @@ def check(
 
 def _problems(seen: Seen) -> tuple[Problem, ...]:
     """Apply all rules; errors first, within a severity in the order of the rules (leaks come first)."""
-    rules = RULES if seen.intake.boxes is None else (*BOX_RULES, *IMAGE_RULES)
+    rules = RULES
+    if seen.intake.boxes is not None:
+        rules = (*BOX_RULES, *IMAGE_RULES)
+    if seen.intake.masks is not None:
+        rules = (*SEQUENCE_RULES, *MASK_RULES, *IMAGE_RULES)
     found = [problem for rule in (*TWIN_RULES, *rules) for problem in rule(seen)]
     return tuple(sorted(found, key=lambda problem: SEVERITIES.index(problem.severity)))
 
@@ -216,12 +229,16 @@ def _facts(seen: Seen) -> dict[str, str]:
     return facts
 
 
-def _pictured(intake: Intake, problems: tuple[Problem, ...]) -> dict[str, Source]:
+def _pictured(intake: Intake, problems: tuple[Problem, ...]) -> dict[str, Picture]:
     """Return where to find the pictures that a page shows; they are read only then."""
     shown = {
         name for problem in problems for case in problem.cases[:PICTURED] for name in case.files[:PER_CASE]
     }
-    return {name: intake.sources[i] for i, name in enumerate(intake.names) if name in shown}
+    found = {name: intake.sources[i] for i, name in enumerate(intake.names) if name in shown}
+    if intake.masks is not None:
+        masks = enumerate(intake.masks.names)
+        found |= {name: partial(intake.masks.picture, i) for i, name in masks if name in shown - set(found)}
+    return found
 
 
 def _say_clean(path: Path, clean: CleanList, images: int) -> None:

@@ -1,11 +1,12 @@
 """Look at each image once, in threads: is it whole, what is it, and what does it look like in a few bytes."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from io import BytesIO
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -20,6 +21,7 @@ LOOK = 64  # pixels: a JPEG is decoded at the smallest scale that keeps this, al
 SIDE = 16  # of the small grey picture that near duplicates are compared by
 LARGEST = 1 << 30  # bytes of a file; the most that is decoded, 89 megapixels, takes half of it at 16 bits
 CHUNK = 1024  # images handed to the threads at a time
+Look = TypeVar("Look")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +61,18 @@ class Exam:
 
 def examine_all(sources: Sequence[Source], names: Sequence[str]) -> list[Exam]:
     """Examine every image with a progress bar; memory does not depend on how large the images are."""
-    exams: list[Exam] = []
-    with ThreadPoolExecutor(usable_cores(), "kerasvision-doctor") as pool:
-        with bar("Checking photos", len(names)) as advance:
-            for start in range(0, len(names), CHUNK):
-                part = range(start, min(start + CHUNK, len(names)))
-                for exam in pool.map(lambda i: examine(sources[i], names[i]), part):
-                    exams.append(exam)
-                    advance()
-    return exams
+    return look_at_all(lambda i: examine(sources[i], names[i]), len(names), "Checking photos")
+
+
+def look_at_all(look: Callable[[int], Look], count: int, words: str) -> list[Look]:
+    """Return `look(i)` for i below `count`, in threads, with a progress bar."""
+    found: list[Look] = []
+    with ThreadPoolExecutor(usable_cores(), "kerasvision-doctor") as pool, bar(words, count) as advance:
+        for start in range(0, count, CHUNK):
+            for one in pool.map(look, range(start, min(start + CHUNK, count))):
+                found.append(one)
+                advance()
+    return found
 
 
 def examine(source: Source, name: str) -> Exam:

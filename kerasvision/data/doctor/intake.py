@@ -8,6 +8,7 @@ from pathlib import Path
 from kerasvision.data.assembling import check_class_names
 from kerasvision.data.decoding import Source, open_photo
 from kerasvision.data.doctor.box_intake import Boxed, BoxIntake, boxed_path, boxes_of_data
+from kerasvision.data.doctor.mask_intake import Masked, MaskIntake, masked_path, masks_of_data
 from kerasvision.data.folders import find_layout, split_folders
 from kerasvision.data.listing import Listing, list_images
 from kerasvision.data.tables import TABLE_SUFFIXES, image_csv
@@ -42,7 +43,8 @@ class Intake:
         others: number of other files, by suffix.
         repeated: links to folders that had been visited already.
         skipped: images that a `VisionData` had left out: (name, reason).
-        boxes: what is annotated, `None` for images with classes.
+        boxes: what is annotated, `None` for images without boxes.
+        masks: the masks, `None` for images without any.
     """
 
     origin: str
@@ -59,6 +61,12 @@ class Intake:
     repeated: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     boxes: BoxIntake | None = None
+    masks: MaskIntake | None = None
+
+    @property
+    def classified(self) -> bool:
+        """Whether each image is of one class: there are neither boxes nor masks."""
+        return self.boxes is None and self.masks is None
 
 
 def take_in(data: str | os.PathLike | VisionData) -> Intake:
@@ -72,6 +80,8 @@ def take_in(data: str | os.PathLike | VisionData) -> Intake:
     path = Path(data).expanduser()
     if (boxed := boxed_path(path)) is not None:
         return _from_boxed(path, boxed)
+    if (masked := masked_path(path)) is not None:
+        return _from_masked(path, masked)
     is_table = path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir()
     return _from_table(path) if is_table else _from_folder(path)
 
@@ -88,6 +98,21 @@ def _from_boxed(path: Path, boxed: Boxed) -> Intake:
         class_names=boxed.class_names,
         split_names=tuple(split for split in SPLITS if split in present),
         boxes=boxed.boxes,
+    )
+
+
+def _from_masked(path: Path, masked: Masked) -> Intake:
+    present = set(masked.splits) - {""}
+    return Intake(
+        origin=str(path),
+        root=masked.root,
+        sources=masked.sources,
+        names=masked.names,
+        labels=[""] * len(masked.names),
+        splits=masked.splits,
+        class_names=(),
+        split_names=tuple(split for split in SPLITS if split in present),
+        masks=masked.masks,
     )
 
 
@@ -161,18 +186,19 @@ def _from_data(data: VisionData) -> Intake:
     folder = Path(origin)
     names = [_unique(name, split, parts) for split, samples in parts for name in samples.names]
     labels = [label for _, samples in parts for label in samples.labels]
-    detect = data.task == "detect"
+    classified = data.task == "classify"
     return Intake(
         origin=origin,
         root=folder.absolute() if data.origin and folder.is_dir() else None,
         sources=Chained([samples.sources for _, samples in parts]),
         names=names,
-        labels=[""] * len(names) if detect else [data.class_names[label] for label in labels],
+        labels=[data.class_names[label] for label in labels] if classified else [""] * len(names),
         splits=[split for split, samples in parts for _ in range(len(samples))],
         class_names=data.class_names,
         split_names=tuple(split for split, _ in parts),
         skipped=tuple((error.path, error.reason) for error in data.skipped),
-        boxes=boxes_of_data(data, names) if detect else None,
+        boxes=boxes_of_data(data, names) if data.task == "detect" else None,
+        masks=masks_of_data(data, names) if data.task == "segment" else None,
     )
 
 

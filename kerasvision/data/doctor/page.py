@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kerasvision.data.decoding import Source, open_image
+from kerasvision.data.decoding import open_image
 from kerasvision.errors import BadImageError
 from kerasvision.files import make_folder, write_atomically
 from kerasvision.report.html import (
@@ -25,7 +25,7 @@ from kerasvision.report.pictures import picture
 from kerasvision.report.sections import data as class_table
 
 if TYPE_CHECKING:
-    from kerasvision.data.doctor.checkup import Case, Checkup, Problem
+    from kerasvision.data.doctor.checkup import Case, Checkup, Picture, Problem
 
 THUMBNAIL = 160  # pixels
 LISTED = 200  # cases that are written down; the rest is counted
@@ -132,9 +132,9 @@ def _pictured(checkup: "Checkup", case: "Case") -> Markup | None:
     return tag("figure", shown, tag("figcaption", note, note and tag("br"), names, more))
 
 
-def _thumbnail(source: Source | None) -> np.ndarray | None:
-    if source is None:
-        return None
+def _thumbnail(source: "Picture | None") -> np.ndarray | None:
+    if source is None or callable(source):
+        return source and source()
     try:
         image = open_image(source, at_least=(THUMBNAIL, THUMBNAIL))
     except BadImageError:  # unreadable files are listed by name

@@ -57,7 +57,7 @@ def unreadable(seen: Seen) -> Iterator[Problem]:
 
 
 def _unusable(seen: Seen) -> str:
-    return "image" if seen.intake.boxes is None else "file"
+    return "image" if seen.intake.classified else "file"
 
 
 def layout(seen: Seen) -> Iterator[Problem]:
@@ -283,6 +283,6 @@ def leftovers(seen: Seen) -> Iterator[Problem]:
         )
 
 
-# Of classes, splits and folders boxes have rules of their own (`box_rules`).
+# Of classes, splits and folders boxes and masks have rules of their own (`box_rules`, `mask_rules`).
 IMAGE_RULES = (unreadable, alike_names, suffixes, shapes, colours, leftovers)
 RULES = (unreadable, layout, empty_classes, alike_names, balance, suffixes, shapes, colours, leftovers)

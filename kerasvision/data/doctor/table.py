@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 STYLES = {"error": "bold red", "warning": "bold yellow", "note": "cyan"}
 EXAMPLES = 4
 FILES = 3
+# Kinds whose cases are copies, or nearly so.
+ALIKE = {"leak", "near leak", "duplicates", "near duplicates", "label conflict", "near label conflict"}
+ALIKE |= {"mask conflict"}
 
 
 def as_rich(checkup: "Checkup"):
@@ -59,9 +62,9 @@ def _problems(problems: "tuple[Problem, ...]"):
 
 def _examples(problem: "Problem") -> list[str]:
     cases = [case for case in problem.cases if case.files]
-    lines = []
+    lines, mark = [], " = " if problem.kind in ALIKE else ", "
     for case in cases[:EXAMPLES]:
-        names = " = ".join(printable(name) for name in case.files[:FILES])
+        names = mark.join(printable(name) for name in case.files[:FILES])
         more = f" and {len(case.files) - FILES} more" if len(case.files) > FILES else ""
         lines.append(f"{names}{more}" + (f" ({printable(case.note)})" if case.note else ""))
     if len(cases) > EXAMPLES:

@@ -59,8 +59,8 @@ def conflicts(seen: Seen) -> Iterator[Problem]:
 
 def copies(seen: Seen) -> Iterator[Problem]:
     """Copies within one class and split."""
-    keep = "Keep one of each (the clean list does)" if seen.intake.boxes is None else "Keep one of each"
-    among = " in the same class" if seen.intake.boxes is None else ""
+    keep = "Keep one of each (the clean list does)" if seen.intake.classified else "Keep one of each"
+    among = " in the same class" if seen.intake.classified else ""
     advice = (
         f"{keep}: a copy teaches nothing new."
         if seen.intake.split_names
@@ -96,7 +96,7 @@ def copies(seen: Seen) -> Iterator[Problem]:
 
 
 def _remedy(seen: Seen) -> str:
-    return REMEDY if seen.intake.boxes is None else BOX_REMEDY
+    return REMEDY if seen.intake.classified else BOX_REMEDY
 
 
 TWIN_RULES = (leaks, conflicts, copies)
