@@ -62,7 +62,7 @@ def stages(model: keras.Model) -> list[list[str]]:
         raise ValueError(
             f"`model` {model.name!r} has models nested inside. Build it flat, as classifier(...) does."
         )
-    calls, strides = graph.nodes(model), _strides(model)
+    calls, strides = graph.nodes(model), strides_of(model)
     last = max((i for i, node in enumerate(calls) if strides[id(node.output_tensors[0])]), default=-1)
     groups: dict[int, dict[str, None]] = {}
     reached = {id(tensor): 1 for tensor in graph.functional(model).inputs}
@@ -83,7 +83,7 @@ def last_maps(model: keras.Model) -> dict:
     Preferred is a map through which everything after it passes; where a network has none at some stride
     (cells that reach back over others), it is the last map there.
     """
-    strides, uses = _strides(model), Counter()
+    strides, uses = strides_of(model), Counter()
     for node in graph.nodes(model):
         uses.update(map(id, node.input_tensors))
     open_maps = Counter({id(tensor): uses[id(tensor)] for tensor in graph.functional(model).inputs})
@@ -102,7 +102,7 @@ def last_maps(model: keras.Model) -> dict:
     return {**any_map, **through}
 
 
-def _strides(model: keras.Model) -> dict[int, int | None]:
+def strides_of(model: keras.Model) -> dict[int, int | None]:
     """Return `id` of each tensor -> its stride against the image; `None` where it is no feature map."""
     strides = {id(tensor): 1 if _is_map(tensor) else None for tensor in graph.functional(model).inputs}
     for node in graph.nodes(model):

@@ -48,6 +48,8 @@ FAMILIES = {
         for stride in (32, 16, 8)
     },
     "unet": Family("https://arxiv.org/abs/1505.04597", 2015, layout="unet:unet"),
+    "pspnet": Family("https://arxiv.org/abs/1612.01105", 2017, layout="pspnet:pspnet", auxiliary=0.4),
+    "deeplab_v3_plus": Family("https://arxiv.org/abs/1802.02611", 2018, layout="deeplab:deeplab_v3_plus"),
 }
 
 
