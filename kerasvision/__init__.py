@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = attach(
     submodules=(
         "data",
         "detection",
+        "embedding",
         "errors",
         "explain",
         "export",
