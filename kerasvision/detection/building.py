@@ -1,8 +1,7 @@
 """Build detectors by name, and again from their spec."""
 
-import copy
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 
 import keras
@@ -11,9 +10,9 @@ from keras import layers
 from kerasvision.detection.detectors import Detector, DetectorSpec
 from kerasvision.detection.families import Family, check_sides, family_of
 from kerasvision.errors import KerasvisionError
-from kerasvision.models import graph
 from kerasvision.models.building import check_backend
 from kerasvision.models.heads import as_size, feature_maps
+from kerasvision.models.own_backbones import describe_backbone, described_backbone
 from kerasvision.models.registry import entry
 
 
@@ -56,14 +55,9 @@ def detector(
     check_backend()
     family_of(name)
     if isinstance(backbone, keras.Model):
-        if preprocessing is None:
-            raise KerasvisionError(
-                "`preprocessing` must be stated for your own backbone: 'included' if it takes raw RGB, else "
-                "'tf', 'zero_one', 'torch' or 'caffe'."
-            )
+        spec_backbone = describe_backbone(backbone, preprocessing)
         # The default is for networks by name: your own has its weights.
         weights = None if weights == "imagenet" else weights
-        spec_backbone = {"config": keras.saving.serialize_keras_object(graph.copy(backbone))}
     else:
         spec_backbone = None if backbone is None else entry(backbone).name
     spec = DetectorSpec(name, classes, as_size(image_size), spec_backbone, preprocessing, options)
@@ -78,11 +72,7 @@ def build(spec: DetectorSpec, weights: str | os.PathLike | None = None) -> Detec
         weights: of the backbone, as for `detector`; to load those of a whole detector, use
             `Detector.model.load_weights`.
     """
-    own = None
-    if isinstance(spec.backbone, Mapping):
-        # A copy: Keras empties what it is given.
-        own = keras.saving.deserialize_keras_object(copy.deepcopy(dict(spec.backbone["config"])))
-    return _build(spec, weights, own)
+    return _build(spec, weights, described_backbone(spec.backbone))
 
 
 def check_spec(spec: DetectorSpec) -> None:

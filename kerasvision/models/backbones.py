@@ -1,5 +1,6 @@
 """Cut a whole classifier into its backbone and its head, to train it further."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import keras
@@ -50,6 +51,28 @@ def backbone_of(model: keras.Model) -> keras.Model:
             "`kerasvision.models.classifier` do. Cut it yourself: keras.Model(model.inputs, feature_maps)."
         )
     return keras.Model(graph.functional(model).inputs[0], head.features, name=model.name)
+
+
+def layers_before_head(
+    model: keras.Model, *, names: Collection[str] = (), prefixes: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """Return the names of the layers of a model that are not of its head, for freezing.
+
+    Args:
+        model: flat functional model.
+        names: of layers of the head.
+        prefixes: what names of layers of the head begin with.
+
+    Returns:
+        Names in the order of the model, preprocessing layers among them, inputs not.
+    """
+    return tuple(
+        layer.name
+        for layer in model.layers
+        if not isinstance(layer, layers.InputLayer)
+        and layer.name not in names
+        and not layer.name.startswith(prefixes)
+    )
 
 
 def find_head(model: keras.Model) -> Head | None:

@@ -1,6 +1,5 @@
 """Build segmenters by name: raw pixels in, the logits of each class at each pixel out, on one flat graph."""
 
-import copy
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,8 +11,10 @@ from keras import layers
 from kerasvision.errors import KerasvisionError
 from kerasvision.metrics.segmentation import VOID
 from kerasvision.models import graph
+from kerasvision.models.backbones import layers_before_head
 from kerasvision.models.building import check_backend
 from kerasvision.models.heads import as_size, feature_maps
+from kerasvision.models.own_backbones import describe_backbone, described_backbone
 from kerasvision.models.preprocessing import preprocess
 from kerasvision.models.registry import entry
 from kerasvision.segmentation.families import Family, check_sides, family_of
@@ -128,12 +129,7 @@ def segmenter_spec(
     if isinstance(backbone, str):
         backbone = family.backbone if backbone == "auto" else entry(backbone).name
     if isinstance(backbone, keras.Model):
-        if preprocessing is None:
-            raise KerasvisionError(
-                "`preprocessing` must be stated for your own backbone: 'included' if it takes raw RGB, else "
-                "'tf', 'zero_one', 'torch' or 'caffe'."
-            )
-        backbone = {"config": keras.saving.serialize_keras_object(graph.copy(backbone))}
+        backbone = describe_backbone(backbone, preprocessing)
     size = as_size(image_size)
     spec = SegmenterSpec(
         name, classes, size, backbone, preprocessing, dict(backbone_options or {}), dict(options)
@@ -183,11 +179,7 @@ def build(
             `load_weights` of the model.
         auxiliary: as for `segmenter`.
     """
-    own = None
-    if isinstance(spec.backbone, Mapping):
-        # A copy: Keras empties what it is given.
-        own = keras.saving.deserialize_keras_object(copy.deepcopy(dict(spec.backbone["config"])))
-    return _build(spec, weights, auxiliary, own)
+    return _build(spec, weights, auxiliary, described_backbone(spec.backbone))
 
 
 def inference_model(model: keras.Model) -> keras.Model:
@@ -217,13 +209,7 @@ def backbone_layers(model: keras.Model) -> tuple[str, ...]:
         Names in the order of the model, preprocessing layers among them; none for a network of the paper
         without a backbone.
     """
-    return tuple(
-        layer.name
-        for layer in model.layers
-        if not isinstance(layer, layers.InputLayer)
-        and layer.name != LOGITS
-        and not layer.name.startswith((HEAD, AUXILIARY))
-    )
+    return layers_before_head(model, names=(LOGITS,), prefixes=(HEAD, AUXILIARY))
 
 
 def _build(spec: SegmenterSpec, weights, auxiliary: bool, own: keras.Model | None) -> keras.Model:
