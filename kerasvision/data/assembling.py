@@ -1,7 +1,7 @@
 """From a list of labelled sources to a `VisionData`: class names checked, splits cut, the cache attached."""
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -11,15 +11,16 @@ from kerasvision.data.label_maps import MOST_CLASSES, LabelMaps
 from kerasvision.data.picking import Picked
 from kerasvision.data.pixel_cache import PixelCache
 from kerasvision.data.preprocessing import Preprocessing
-from kerasvision.data.splits import stratified_split
+from kerasvision.data.splits import identity_split, stratified_split
 from kerasvision.data.vision_data import SPLITS, Samples, VisionData
-from kerasvision.data.wording import listed
+from kerasvision.data.wording import listed, several
 from kerasvision.errors import BadImageError, DataError
 
 _LEAST = {
     "classify": "A classifier needs at least 2 classes",
     "detect": "A detector needs at least 1 class",
     "segment": "A segmenter needs at least 2 classes (the background is one)",
+    "embed": "An embedder needs at least 2 identities",
 }
 
 
@@ -42,6 +43,7 @@ def assemble(
     slots: np.ndarray | None = None,
     boxes: Sequence[ImageBoxes] | None = None,
     masks: LabelMaps | None = None,
+    task: str = "classify",
 ) -> VisionData:
     """Cut the splits that are not given, and put all together.
 
@@ -63,16 +65,20 @@ def assemble(
         slots: (N,) place of each image in the cache; by default its index.
         boxes: of N images, which makes the task detection; `labels` are then what splits are stratified by.
         masks: of N images, which makes the task segmentation; so for `labels`.
+        task: without boxes and masks: `"classify"`, or `"embed"` where labels are identities, which are
+            never in two splits, and fractions are of identities.
 
     Raises:
-        DataError: fewer than two classes (for boxes: none), names that cannot be told apart, or impossible
-            fractions.
+        DataError: fewer than two classes (for boxes: none), names that cannot be told apart, impossible
+            fractions, or an identity in two splits.
     """
-    task = "segment" if masks is not None else "classify" if boxes is None else "detect"
+    task = "segment" if masks is not None else task if boxes is None else "detect"
     class_names = check_class_names(class_names, task=task)
     labels = np.asarray(labels, np.int32)
     fractions = {"validation": validation_fraction, "test": test_fraction}
-    parts = _cut(labels, given, fractions, seed)
+    if task == "embed" and given is not None:
+        _refuse_shared(labels, given, class_names)
+    parts = _cut(labels, given, fractions, seed, identity_split if task == "embed" else stratified_split)
     slots = np.arange(len(labels)) if slots is None else slots
     splits = {
         part: Samples(
@@ -95,7 +101,11 @@ def assemble(
         seed=seed,
         skipped=tuple(skipped),
         origin=origin,
-        notes=(*notes, *_no_split(fractions, splits), *_thin_classes(class_names, splits)),
+        notes=(
+            *notes,
+            *_no_split(fractions, splits),
+            *(thin_identities(splits) if task == "embed" else _thin_classes(class_names, splits)),
+        ),
         cache=cache,
     )
 
@@ -141,15 +151,43 @@ def is_line(text: str) -> bool:
 
 
 def _cut(
-    labels: np.ndarray, given: np.ndarray | None, fractions: Mapping[str, float], seed: int
+    labels: np.ndarray, given: np.ndarray | None, fractions: Mapping[str, float], seed: int, split: Callable
 ) -> dict[str, np.ndarray]:
     if given is None:
-        return stratified_split(labels, fractions, seed)
+        return split(labels, fractions, seed)
     parts = {part: np.flatnonzero(given == part) for part in SPLITS}
     missing = {part: share for part, share in fractions.items() if not len(parts[part])}
     pool = parts["train"]
-    cut = stratified_split(labels[pool], missing, seed)
+    cut = split(labels[pool], missing, seed)
     return parts | {part: pool[indices] for part, indices in cut.items()}
+
+
+def shared_identities(labels: Sequence, splits: Sequence[str]) -> dict:
+    """Return the labels that are in more than one split, each with the splits, in order of `SPLITS`.
+
+    Example:
+        >>> shared_identities(["ann", "ben", "ann"], ["train", "train", "test"])
+        {'ann': ('train', 'test')}
+    """
+    there: dict = {}
+    for label, split in zip(labels, splits, strict=True):
+        there.setdefault(label, set()).add(split)
+    return {
+        label: tuple(split for split in SPLITS if split in places)
+        for label, places in there.items()
+        if len(places) > 1
+    }
+
+
+def _refuse_shared(labels: np.ndarray, given: np.ndarray, class_names: Sequence[str]) -> None:
+    shared = shared_identities(labels.tolist(), given.tolist())
+    if shared:
+        which = [f"{class_names[label]!r} ({' and '.join(places)})" for label, places in shared.items()]
+        raise DataError(
+            f"{several(len(shared), 'identity', ('is', 'are'))} in more than one split: {listed(which)}. "
+            f"Whoever was seen in training is recognised too easily afterwards. Keep all images of an "
+            f"identity in one split."
+        )
 
 
 def _no_split(fractions: Mapping[str, float], splits: Mapping[str, Samples]) -> list[str]:
@@ -174,6 +212,22 @@ def _thin_classes(class_names: Sequence[str], splits: Mapping[str, Samples]) -> 
         if absent:
             notes.append(
                 f"No image of {listed(absent)} in the {split} split: too few to share, or none given."
+            )
+    return notes
+
+
+def thin_identities(splits: Mapping[str, Samples]) -> list[str]:
+    """Say where there are too few identities, or images of them, to make pairs."""
+    notes = []
+    for split, part in splits.items():
+        _, counts = np.unique(part.labels, return_counts=True)
+        single = int((counts == 1).sum())
+        if len(counts) == 1:
+            notes.append(f"The {split} split has one identity only: there are no pairs of different ones.")
+        if single:
+            notes.append(
+                f"{several(single, 'identity', ('has', 'have'))} one image only in the {split} split, of "
+                f"{len(counts):,}: no pair of the same."
             )
     return notes
 

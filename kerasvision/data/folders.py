@@ -7,16 +7,16 @@ from typing import Literal
 
 import numpy as np
 
-from kerasvision.data.assembling import assemble, check_class_names
+from kerasvision.data.assembling import check_class_names
 from kerasvision.data.decoding import IMAGE_SUFFIXES
+from kerasvision.data.labelled_loading import LabelSettings, load_labelled
 from kerasvision.data.listing import Listing, list_images
 from kerasvision.data.pixel_cache import DEFAULT_LIMIT
-from kerasvision.data.preprocessing import Preprocessing, Resize
-from kerasvision.data.reading import Found, check_mode, keep_readable, open_cache, report_skipped
+from kerasvision.data.preprocessing import Resize
+from kerasvision.data.reading import Found
 from kerasvision.data.vision_data import VisionData
 from kerasvision.data.wording import by_suffix, listed, several
 from kerasvision.errors import BadImageError, DataError
-from kerasvision.progress import say
 
 SPLIT_FOLDERS = {
     "train": "train",
@@ -83,43 +83,48 @@ def image_folder(
         DataError: the folder has no images, fewer than two classes, an empty class, …
         BadImageError: (when read) an image cannot be used; the message names the file.
     """
-    check_mode(on_bad_file)
-    preprocessing = Preprocessing(image_size, resize)
-    root = Path(folder).expanduser()
-    listing = list_images(root)
-    layout = find_layout(root, listing)
-    check_class_names(layout.classes)
-    found, stray = _label(root.absolute(), listing, layout, skip=on_bad_file == "skip")
-    store = open_cache(cache, found, preprocessing, cache_limit, outside=root)
-    kept = keep_readable(found, layout.classes, preprocessing, store, on_bad_file)
-    notes = (*_ignored(listing), *kept.notes)
-    for note in notes:
-        say(note)
-    report_skipped((*stray, *kept.skipped))
-    return assemble(
-        sources=kept.found.paths,
-        labels=kept.found.labels,
-        names=kept.found.names,
-        class_names=kept.class_names,
-        preprocessing=preprocessing,
+    settings = LabelSettings(
+        image_size=image_size,
         validation_fraction=validation_fraction,
         test_fraction=test_fraction,
-        given=kept.found.splits,
         seed=seed,
         batch_size=batch_size,
+        resize=resize,
+        on_bad_file=on_bad_file,
+        cache=cache,
+        cache_limit=cache_limit,
+    )
+    return load_folder(folder, settings)
+
+
+def load_folder(folder: str | os.PathLike, settings: LabelSettings) -> VisionData:
+    """Read a folder of class folders, or of the folders of identities, as `image_folder` describes it.
+
+    Raises:
+        DataError: as for `image_folder`; for identities: one of them is in two splits.
+    """
+    root = Path(folder).expanduser()
+    listing = list_images(root)
+    layout = find_layout(root, listing, settings.task)
+    check_class_names(layout.classes, task=settings.task)
+    found, stray = label_by_folder(root.absolute(), listing, layout, skip=settings.on_bad_file == "skip")
+    return load_labelled(
+        found,
+        layout.classes,
+        settings,
         origin=str(root.absolute()),
-        skipped=(*stray, *kept.skipped),
-        notes=notes,
-        cache=store,
-        slots=kept.slots,
+        outside=root,
+        skipped=stray,
+        notes=_ignored(listing),
     )
 
 
-def find_layout(root: Path, listing: Listing) -> FolderLayout:
+def find_layout(root: Path, listing: Listing, task: str = "classify") -> FolderLayout:
     """Tell class folders from split folders.
 
     Folders are splits if there is one for training and all have names of splits. A class may be called
-    "train", too: it then has images right in its folder.
+    "train", too: it then has images right in its folder. With `task="embed"` the folders are identities,
+    of which validation and test have others than training.
 
     Raises:
         DataError: there are no images, no folders, a split twice, a split folder without classes, or folders
@@ -145,7 +150,7 @@ def find_layout(root: Path, listing: Listing) -> FolderLayout:
     if len(set(splits.values())) < len(splits):
         same = [name for name in splits if list(splits.values()).count(splits[name]) > 1]
         raise DataError(f"Folders in {root} are the same split: {', '.join(same)}. Keep one of them.")
-    return FolderLayout(splits, _classes_in_splits(root, listing, splits))
+    return FolderLayout(splits, _classes_in_splits(root, listing, splits, others=task == "embed"))
 
 
 def split_folders(listing: Listing) -> dict[str, str]:
@@ -169,7 +174,8 @@ def _check_no_splits(root: Path, listing: Listing, top: list[str]) -> None:
         )
 
 
-def _classes_in_splits(root: Path, listing: Listing, splits: dict[str, str]) -> tuple[str, ...]:
+def _classes_in_splits(root: Path, listing: Listing, splits: dict[str, str], others: bool) -> tuple[str, ...]:
+    """Return the classes below split folders, in training (`others`: in any of them)."""
     classes = {folder: set() for folder in splits}
     for name in listing.folders:
         folder, *rest = name.split("/")
@@ -181,6 +187,8 @@ def _classes_in_splits(root: Path, listing: Listing, splits: dict[str, str]) -> 
             f"{root / train} has no class folders. Below each of {', '.join(splits)} there must be one "
             f"folder for each class."
         )
+    if others:
+        return tuple(sorted(set.union(*classes.values())))
     for folder in splits:
         if extra := sorted(classes[folder] - classes[train]):
             raise DataError(
@@ -190,7 +198,7 @@ def _classes_in_splits(root: Path, listing: Listing, splits: dict[str, str]) -> 
     return tuple(sorted(classes[train]))
 
 
-def _label(
+def label_by_folder(
     root: Path, listing: Listing, layout: FolderLayout, skip: bool
 ) -> tuple[Found, list[BadImageError]]:
     """Give each image the class and split of its folder; return those that have none apart."""

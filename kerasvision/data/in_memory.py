@@ -54,8 +54,8 @@ def from_arrays(
         {'a': 8, 'b': 8}
     """
     images = np.asarray(images)
-    _check_images(images)
-    labels = _check_labels(labels, images, class_names)
+    check_images(images)
+    labels = check_labels(labels, images, class_names)
     given = None
     if test is not None:
         given = np.repeat(["train", "test"], [len(images), len(test[0])])
@@ -94,7 +94,12 @@ class NumberedNames(Sequence):
         return f"{self.prefix} #{index}"
 
 
-def _check_images(images: np.ndarray) -> None:
+def check_images(images: np.ndarray) -> None:
+    """Refuse what is no array of images.
+
+    Raises:
+        DataError: the type or shape is another.
+    """
     if images.dtype != np.uint8:
         hint = (
             "for floats in [0, 1] pass `(images * 255).round().astype('uint8')`"
@@ -112,13 +117,13 @@ def _check_images(images: np.ndarray) -> None:
 def _join(images, labels, test, class_names) -> tuple[np.ndarray, np.ndarray]:
     """Return the images of both splits behind each other, and their labels."""
     test_images = np.asarray(test[0])
-    _check_images(test_images)
+    check_images(test_images)
     if test_images.shape[1:] != images.shape[1:]:
         raise DataError(
             f"The images of `test` must have the shape of the others, (N, {str(images.shape[1:])[1:]}. "
             f"Received: {test_images.shape}."
         )
-    test_labels = _check_labels(test[1], test_images, class_names)
+    test_labels = check_labels(test[1], test_images, class_names)
     if test_labels.ndim != labels.ndim:
         raise DataError(
             f"The labels of `test` must be of the same kind as the others. Received: {test_labels.shape} and "
@@ -127,8 +132,12 @@ def _join(images, labels, test, class_names) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([images, test_images]), np.concatenate([labels, test_labels])
 
 
-def _check_labels(labels, images: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
-    """Return labels (N,) int32, or label maps (N, h, w) uint8."""
+def check_labels(labels, images: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
+    """Return labels (N,) int32, or label maps (N, h, w) uint8.
+
+    Raises:
+        DataError: the shape, type or range is another.
+    """
     labels, count, maps = np.asarray(labels), len(images), images.shape[:3]
     if labels.shape not in ((count,), maps):
         raise DataError(

@@ -6,6 +6,8 @@ import numpy as np
 
 from kerasvision.errors import DataError
 
+_FEWEST = 2  # identities in a part
+
 
 def stratified_split(
     labels: np.ndarray, fractions: Mapping[str, float], seed: int = 0
@@ -47,6 +49,55 @@ def stratified_split(
         chosen[part] = _gather(groups, taken, share)
         taken = taken + share
     return {"train": _gather(groups, taken, sizes - taken), **chosen}
+
+
+def identity_split(
+    labels: np.ndarray, fractions: Mapping[str, float], seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Split indices so that all images of an identity are in one part.
+
+    Identities with one image, which make no pair, are shared out apart from the others. Every part has at
+    least two identities, as pairs of different ones are needed too.
+
+    Args:
+        labels: (N,) int, at least 0: the identity of each image.
+        fractions: part -> its share of identities in [0, 1), without training, which is the rest; or 1 for
+            one part, which then is all.
+        seed: the same seed gives the same split.
+
+    Returns:
+        `{"train": indices, …}`, each sorted ascending.
+
+    Raises:
+        DataError: a fraction is out of range, or there are too few identities.
+
+    Example:
+        >>> parts = identity_split(np.repeat(np.arange(10), 3), {"validation": 0.2})
+        >>> {name: len(part) for name, part in parts.items()}
+        {'train': 24, 'validation': 6}
+    """
+    labels = np.asarray(labels)
+    kinds, inverse, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    parts = {part: fraction for part, fraction in fractions.items() if fraction != 0}
+    whole = [part for part, fraction in parts.items() if fraction == 1]
+    if not len(kinds) or (whole and len(parts) == 1):
+        everything = np.arange(len(labels))
+        return dict.fromkeys(parts, everything) if whole else {"train": everything}
+    _check_enough(len(kinds), parts)
+    least = _FEWEST / len(kinds)
+    shares = {part: max(share, least) if 0 < share < 1 else share for part, share in parts.items()}
+    cut = stratified_split((sizes > 1).astype(int), shares, seed)
+    return {part: np.flatnonzero(np.isin(inverse, chosen)) for part, chosen in cut.items()}
+
+
+def _check_enough(count: int, parts: Mapping[str, float]) -> None:
+    needed = _FEWEST * (len(parts) + 1)
+    if count < needed:
+        raise DataError(
+            f"A split by identity needs {_FEWEST} identities in each of train, {', '.join(parts)}, so "
+            f"{needed} in all. Received: {count}. Add some, or pass by_identity_split=(1.0, 0.0) to use all "
+            f"for training."
+        )
 
 
 def check_seed(seed: int) -> None:

@@ -11,19 +11,19 @@ from typing import Literal
 
 import numpy as np
 
-from kerasvision.data.assembling import assemble
 from kerasvision.data.folders import SPLIT_FOLDERS
+from kerasvision.data.labelled_loading import LabelSettings, load_labelled
 from kerasvision.data.pixel_cache import DEFAULT_LIMIT
-from kerasvision.data.preprocessing import Preprocessing, Resize
-from kerasvision.data.reading import Found, check_mode, keep_readable, open_cache, report_skipped
+from kerasvision.data.preprocessing import Resize
+from kerasvision.data.reading import Found
 from kerasvision.data.vision_data import VisionData
 from kerasvision.data.wording import listed, several
 from kerasvision.errors import DataError
-from kerasvision.progress import say
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 # How pandas writes `str` of a missing value. A class may really be called so, therefore it is only noted.
 _MISSING = ("nan", "NaN", "<NA>")
+_WORDS = {"classify": "label", "embed": "identity"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,40 @@ def image_csv(
             listed twice, …
         BadImageError: (when read) an image cannot be used; the message names the file.
     """
-    check_mode(on_bad_file)
-    preprocessing = Preprocessing(image_size, resize)
+    settings = LabelSettings(
+        image_size=image_size,
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
+        batch_size=batch_size,
+        resize=resize,
+        on_bad_file=on_bad_file,
+        cache=cache,
+        cache_limit=cache_limit,
+    )
+    columns = {"path": path_column, "label": label_column, "split": split_column}
+    return load_table(file, folder, columns, settings)
+
+
+def load_table(
+    file: str | os.PathLike,
+    folder: str | os.PathLike | None,
+    columns: Mapping[str, str],
+    settings: LabelSettings,
+) -> VisionData:
+    """Read photos that a CSV file lists with their classes or identities, as `image_csv` describes it.
+
+    Args:
+        file: the CSV file.
+        folder: what relative paths start from; by default the folder of the file.
+        columns: `"path"`, `"label"` and `"split"` -> the column.
+        settings: the arguments of the loader.
+
+    Raises:
+        DataError: as for `image_csv`; for identities: one of them is in two splits.
+    """
     table = Path(file).expanduser()
-    rows = _read(table, {"path": path_column, "label": label_column, "split": split_column})
+    rows = _read(table, columns, _WORDS[settings.task])
     root = str(Path(folder).expanduser().absolute() if folder is not None else table.absolute().parent)
     names = sorted({row.label for row in rows})
     number = {name: i for i, name in enumerate(names)}
@@ -91,37 +121,18 @@ def image_csv(
         splits=_splits(table, rows),
     )
     _check(table, rows, found)
-    store = open_cache(cache, found, preprocessing, cache_limit)
-    kept = keep_readable(found, names, preprocessing, store, on_bad_file)
-    notes = (*_missing_labels(rows), *kept.notes)
-    for note in notes:
-        say(note)
-    report_skipped(kept.skipped)
-    return assemble(
-        sources=kept.found.paths,
-        labels=kept.found.labels,
-        names=kept.found.names,
-        class_names=kept.class_names,
-        preprocessing=preprocessing,
-        validation_fraction=validation_fraction,
-        test_fraction=test_fraction,
-        given=kept.found.splits,
-        seed=seed,
-        batch_size=batch_size,
-        origin=str(table.absolute()),
-        skipped=kept.skipped,
-        notes=notes,
-        cache=store,
-        slots=kept.slots,
-    )
+    if found.splits is not None and settings.task == "classify":
+        _check_splits(table, rows, found.splits)
+    notes = _missing_labels(rows)
+    return load_labelled(found, names, settings, origin=str(table.absolute()), notes=notes)
 
 
-def _read(table: Path, columns: Mapping[str, str]) -> list[_Row]:
+def _read(table: Path, columns: Mapping[str, str], word: str) -> list[_Row]:
     text = read_table_text(table)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text, columns))
     try:
-        reader.fieldnames = _header(table, reader.fieldnames or (), columns)
-        rows = [_row(table, reader.line_num, values, columns) for values in reader]
+        reader.fieldnames = _header(table, reader.fieldnames or (), columns, word)
+        rows = [_row(table, reader.line_num, values, columns, word) for values in reader]
     except csv.Error as error:
         raise DataError(
             f"{table}, line {reader.line_num}: {error}. Is a quotation mark missing, there or above?"
@@ -160,14 +171,14 @@ def _delimiter(text: str, columns: Mapping[str, str]) -> str:
     return max(",;\t", key=fit)
 
 
-def _header(table: Path, names: Sequence[str], columns: Mapping[str, str]) -> list[str]:
+def _header(table: Path, names: Sequence[str], columns: Mapping[str, str], word: str) -> list[str]:
     header = [name.strip() for name in names]
     for wanted in (columns["path"], columns["label"]):
         if wanted not in header:
             raise DataError(
                 f"`file` {table} has no column {wanted!r}. Its first line says: "
-                f"{listed(header, 20) or 'nothing'}. Write a header `path,label`, or pass "
-                f"`path_column` and `label_column`."
+                f"{listed(header, 20) or 'nothing'}. Write a header `path,{word}`, or pass "
+                f"`path_column` and `{word}_column`."
             )
     for wanted in columns.values():
         if header.count(wanted) > 1:
@@ -177,7 +188,7 @@ def _header(table: Path, names: Sequence[str], columns: Mapping[str, str]) -> li
     return header
 
 
-def _row(table: Path, line: int, values: Mapping, columns: Mapping[str, str]) -> _Row:
+def _row(table: Path, line: int, values: Mapping, columns: Mapping[str, str], word: str) -> _Row:
     row = _Row(line, **{name: (values.get(column) or "").strip() for name, column in columns.items()})
     if any(values.get(None, ())):
         raise DataError(
@@ -185,7 +196,7 @@ def _row(table: Path, line: int, values: Mapping, columns: Mapping[str, str]) ->
             f'such as a path with a comma, into "quotation marks".'
         )
     if not row.path or not row.label:
-        raise DataError(f"{table}, line {line}: no {'path' if not row.path else 'label'}. Fill it in.")
+        raise DataError(f"{table}, line {line}: no {'path' if not row.path else word}. Fill it in.")
     return row
 
 
@@ -219,8 +230,6 @@ def _check(table: Path, rows: Sequence[_Row], found: Found) -> None:
                 f"{table}, lines {other.line} and {row.line}: {row.path} is listed twice{twice}. Keep "
                 f"one line."
             )
-    if found.splits is not None:
-        _check_splits(table, rows, found.splits)
     missing = [path for path in found.paths if not os.path.lexists(path)]
     if len(missing) == len(rows):
         raise DataError(

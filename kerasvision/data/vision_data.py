@@ -66,7 +66,8 @@ class VisionData:
     """Labelled images in splits, decoded and resized when they are read.
 
     Args:
-        task: `"classify"`, `"detect"` where the splits have boxes, `"segment"` where they have masks.
+        task: `"classify"`, `"detect"` where the splits have boxes, `"segment"` where they have masks,
+            `"embed"` where labels are identities, of which each split has its own.
         class_names: name of each label.
         preprocessing: decode and resize, the same for all images.
         splits: `"train"`, `"validation"`, `"test"` -> `Samples`; a split that is not there is absent.
@@ -96,12 +97,17 @@ class VisionData:
     def __repr__(self) -> str:
         height, width = self.image_size
         size = f"{height} x {width} pixels ({self.preprocessing.resize})"
-        lines = [f"VisionData of {self.origin}: {len(self.class_names)} classes, {size}"]
+        noun = "identity" if self.task == "embed" else "class"
+        lines = [f"VisionData of {self.origin}: {several(len(self.class_names), noun)}, {size}"]
         for split, counts in self.counts.items():
+            if self.task == "embed":
+                counts = {name: count for name, count in counts.items() if count}
             shown = [f"{name} {count:,}" for name, count in list(counts.items())[:CLASSES_SHOWN]]
             rest = len(counts) - len(shown)
             classes = ", ".join(shown) + (f" and {rest} more" if rest else "")
             what = several(len(self.splits[split]), "image")
+            if self.task == "embed":
+                what += f" of {several(len(counts), 'identity')}"
             if self.task == "detect":
                 what += f", {several(sum(counts.values()), 'box')}"
             if self.task == "segment":
@@ -121,7 +127,7 @@ class VisionData:
     def counts(self) -> dict[str, dict[str, int]]:
         """Number of images (for detection: of boxes) by split and class: `{"train": {"rose": 80, …}, …}`.
 
-        For segmentation, an image counts for each class that is on it.
+        For segmentation, an image counts for each class that is on it. Identities of other splits have 0.
         """
         return {
             split: dict(zip(self.class_names, self._count(part).tolist(), strict=True))

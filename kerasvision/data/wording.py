@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 def several(count: int, noun: str, verb: tuple[str, str] | None = None) -> str:
     """Return "1 image is" or "1,234 images are"."""
     plural = f"{noun}es" if noun.endswith(("s", "x")) else f"{noun}s"
+    if noun.endswith("ity"):
+        plural = f"{noun[:-1]}ies"
     words = f"{count:,} {noun if count == 1 else plural}"
     return words if verb is None else f"{words} {verb[count != 1]}"
 

@@ -1,0 +1,240 @@
+"""Images of identities (people, products, animals, writers) as a `VisionData` for embeddings."""
+
+import os
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from kerasvision.data.assembling import assemble
+from kerasvision.data.folders import load_folder
+from kerasvision.data.in_memory import NumberedNames, check_images, check_labels
+from kerasvision.data.labelled_loading import LabelSettings
+from kerasvision.data.pixel_cache import DEFAULT_LIMIT
+from kerasvision.data.preprocessing import Preprocessing, Resize
+from kerasvision.data.tables import load_table
+from kerasvision.data.vision_data import SPLITS, VisionData
+from kerasvision.errors import DataError
+
+
+def identity_folder(
+    folder: str | os.PathLike,
+    *,
+    image_size: int | tuple[int, int] = 112,
+    by_identity_split: Sequence[float] = (0.8, 0.2),
+    seed: int = 0,
+    batch_size: int = 32,
+    resize: Resize = "stretch",
+    on_bad_file: Literal["raise", "skip"] = "raise",
+    cache: bool | str | os.PathLike = "auto",
+    cache_limit: int = DEFAULT_LIMIT,
+) -> VisionData:
+    """Read a folder of photos: one folder an identity, or `train`, `val` and `test` with identities inside.
+
+    No identity is in two splits. A validation or test folder is used as it is; where there is none, its share
+    of the identities is taken from training, at least two of them, those with a single photo apart from the
+    others. Photos in folders below that of an identity belong to it.
+
+    Args:
+        folder: the folder, `person/photo.jpg` or `train/person/photo.jpg`.
+        image_size: (height, width) in pixels, or one number.
+        by_identity_split: shares of the identities for training, validation and, if wanted, test, which sum
+            to 1; `(1.0, 0.0)` is all for training, `(0.0, 0.0, 1.0)` all for a test.
+        seed: of the splits and of the order of training images.
+        batch_size: images in a batch.
+        resize: `"stretch"`, `"crop"` or `"pad"`, as for `Preprocessing`.
+        on_bad_file: `"raise"` or `"skip"`, as for `image_folder`.
+        cache: as for `image_folder`.
+        cache_limit: as for `image_folder`.
+
+    Returns:
+        A `VisionData` of task `"embed"`, whose labels are numbered by the sorted names of all identities;
+        each split has images of some of them.
+
+    Raises:
+        DataError: an identity is in two splits, there are too few to split, or as for `image_folder`.
+        BadImageError: (when read) an image cannot be used; the message names the file.
+    """
+    settings = _settings(
+        by_identity_split,
+        image_size=image_size,
+        seed=seed,
+        batch_size=batch_size,
+        resize=resize,
+        on_bad_file=on_bad_file,
+        cache=cache,
+        cache_limit=cache_limit,
+    )
+    return load_folder(folder, settings)
+
+
+def identity_csv(
+    file: str | os.PathLike,
+    *,
+    folder: str | os.PathLike | None = None,
+    path_column: str = "path",
+    identity_column: str = "identity",
+    split_column: str = "split",
+    image_size: int | tuple[int, int] = 112,
+    by_identity_split: Sequence[float] = (0.8, 0.2),
+    seed: int = 0,
+    batch_size: int = 32,
+    resize: Resize = "stretch",
+    on_bad_file: Literal["raise", "skip"] = "raise",
+    cache: bool | str | os.PathLike = "auto",
+    cache_limit: int = DEFAULT_LIMIT,
+) -> VisionData:
+    """Read photos that a CSV file lists, with a header: `path,identity` and, if wanted, `split`.
+
+    Args:
+        file: UTF-8, with commas, semicolons or tabs.
+        folder: what relative paths start from; by default the folder of the file.
+        path_column: name of the column with paths.
+        identity_column: name of the column with identities.
+        split_column: name of the column with train, validation (val) or test; it may be missing.
+        image_size: (height, width) in pixels, or one number.
+        by_identity_split: as for `identity_folder`, for splits that the file does not name.
+        seed: of the splits and of the order of training images.
+        batch_size: images in a batch.
+        resize: as for `Preprocessing`.
+        on_bad_file: `"raise"` or `"skip"`, as for `image_folder`.
+        cache: as for `image_folder`.
+        cache_limit: as for `image_folder`.
+
+    Returns:
+        A `VisionData` of task `"embed"`.
+
+    Raises:
+        DataError: an identity is in two splits, or as for `image_csv`.
+        BadImageError: (when read) an image cannot be used; the message names the file.
+    """
+    settings = _settings(
+        by_identity_split,
+        image_size=image_size,
+        seed=seed,
+        batch_size=batch_size,
+        resize=resize,
+        on_bad_file=on_bad_file,
+        cache=cache,
+        cache_limit=cache_limit,
+    )
+    columns = {"path": path_column, "label": identity_column, "split": split_column}
+    return load_table(file, folder, columns, settings)
+
+
+def identity_arrays(
+    images: np.ndarray,
+    labels: Sequence | np.ndarray,
+    names: Sequence[str] | None = None,
+    *,
+    splits: Sequence[str] | np.ndarray | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    by_identity_split: Sequence[float] = (0.8, 0.2),
+    seed: int = 0,
+    batch_size: int = 32,
+    resize: Resize = "stretch",
+    name: str = "arrays",
+) -> VisionData:
+    """Make a data set of images of identities in memory. The array is not copied.
+
+    Args:
+        images: (N, h, w), (N, h, w, 1) or (N, h, w, 3) uint8 in [0, 255]; grey becomes RGB when read.
+        labels: (N,) whole numbers, indices into `names`; or, without `names`, numbers or text that name the
+            identities themselves.
+        names: name of each label.
+        splits: (N,) of "train", "validation", "test"; by default they are cut by `by_identity_split`.
+        image_size: (height, width) or one number; by default the size of the images.
+        by_identity_split: as for `identity_folder`, for splits that are not given.
+        seed: of the splits and of the order of training images.
+        batch_size: images in a batch.
+        resize: as for `Preprocessing`.
+        name: what to call the data set; images are called "name #17".
+
+    Returns:
+        A `VisionData` of task `"embed"`.
+
+    Raises:
+        DataError: type, shape or range do not fit, or an identity is in two splits.
+
+    Example:
+        >>> data = identity_arrays(np.zeros((20, 8, 8), np.uint8), np.repeat(range(10), 2))
+        >>> {split: len(part) for split, part in data.splits.items()}
+        {'train': 16, 'validation': 4}
+    """
+    images = np.asarray(images)
+    check_images(images)
+    if names is None:
+        labels, names = _named(labels)
+    labels = check_labels(labels, images, names)
+    if labels.ndim != 1:
+        raise DataError(f"`labels` must be (N,), one identity for each image. Received: {labels.shape}.")
+    fractions = split_fractions(by_identity_split)
+    return assemble(
+        task="embed",
+        sources=images,
+        labels=labels,
+        names=NumberedNames(name, len(images)),
+        class_names=names,
+        preprocessing=Preprocessing(images.shape[1:3] if image_size is None else image_size, resize),
+        validation_fraction=fractions["validation"],
+        test_fraction=fractions["test"],
+        given=None if splits is None else _checked_splits(splits, len(images)),
+        seed=seed,
+        batch_size=batch_size,
+        origin=f"{name}: {len(images)} images in memory",
+    )
+
+
+def split_fractions(by_identity_split: Sequence[float]) -> dict[str, float]:
+    """Return the shares of validation and test.
+
+    Raises:
+        DataError: they are not two or three numbers in [0, 1] that sum to 1.
+
+    Example:
+        >>> split_fractions((0.5, 0.25, 0.25))
+        {'validation': 0.25, 'test': 0.25}
+    """
+    try:
+        shares = [float(share) for share in by_identity_split]
+    except (TypeError, ValueError):
+        shares = []
+    good = len(shares) in (2, 3) and abs(sum(shares) - 1) < 1e-6 and all(0 <= share <= 1 for share in shares)
+    if not good or (shares[0] == 0 and 1 not in shares):
+        raise DataError(
+            "`by_identity_split` must be the shares of the identities for training, validation and, if "
+            "wanted, test, which sum to 1, with some for training unless one split gets all. Received: "
+            f"{by_identity_split!r}. Try (0.8, 0.2) or (0.7, 0.15, 0.15)."
+        )
+    return {"validation": shares[1], "test": shares[2] if len(shares) == 3 else 0.0}
+
+
+def _settings(by_identity_split: Sequence[float], **settings) -> LabelSettings:
+    fractions = split_fractions(by_identity_split)
+    return LabelSettings(
+        task="embed",
+        validation_fraction=fractions["validation"],
+        test_fraction=fractions["test"],
+        **settings,
+    )
+
+
+def _named(labels) -> tuple[np.ndarray, list[str]]:
+    """Return indices, and as names what the labels say."""
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iuU":
+        raise DataError(
+            f"`labels` must be (N,) whole numbers or text. Received: {labels.dtype} {labels.shape}."
+        )
+    kinds, indices = np.unique(labels, return_inverse=True)
+    return indices, [str(kind) for kind in kinds]
+
+
+def _checked_splits(splits, count: int) -> np.ndarray:
+    splits = np.asarray(splits)
+    if splits.shape != (count,) or not set(splits.tolist()) <= set(SPLITS):
+        raise DataError(
+            f"`splits` must be ({count},) of {', '.join(SPLITS)}, one for each image. Received: "
+            f"{splits.shape} of {', '.join(map(repr, np.unique(splits)[:5].tolist()))}."
+        )
+    return splits

@@ -1,0 +1,95 @@
+"""From image files with one label each to a `VisionData`: of classes, or of identities."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kerasvision.data.assembling import assemble
+from kerasvision.data.pixel_cache import DEFAULT_LIMIT
+from kerasvision.data.preprocessing import Preprocessing, Resize
+from kerasvision.data.reading import Found, check_mode, keep_readable, open_cache, report_skipped
+from kerasvision.data.vision_data import VisionData
+from kerasvision.errors import BadImageError
+from kerasvision.progress import say
+
+
+@dataclass(frozen=True)
+class LabelSettings:
+    """The arguments that loaders of labelled images share; `image_folder` describes them.
+
+    Args:
+        task: what a label is: `"classify"`, a class; `"embed"`, an identity, and fractions are then of
+            identities.
+    """
+
+    image_size: int | tuple[int, int] = 224
+    validation_fraction: float = 0.2
+    test_fraction: float = 0.0
+    seed: int = 0
+    batch_size: int = 32
+    resize: Resize = "stretch"
+    on_bad_file: Literal["raise", "skip"] = "raise"
+    cache: bool | str | os.PathLike = "auto"
+    cache_limit: int = DEFAULT_LIMIT
+    task: Literal["classify", "embed"] = "classify"
+
+    def __post_init__(self):
+        check_mode(self.on_bad_file)
+        _ = self.preprocessing  # says what is wrong before anything is read
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Decode and resize."""
+        return Preprocessing(self.image_size, self.resize)
+
+
+def load_labelled(
+    found: Found,
+    class_names: Sequence[str],
+    settings: LabelSettings,
+    *,
+    origin: str,
+    outside: Path | None = None,
+    skipped: Sequence[BadImageError] = (),
+    notes: Sequence[str] = (),
+) -> VisionData:
+    """Open the cache, leave out what cannot be read, cut the splits that are not given, put all together.
+
+    Args:
+        found: the images.
+        class_names: name of each label.
+        settings: the arguments of the loader.
+        origin: what the data were made from.
+        outside: a folder of the user in which no cache may lie.
+        skipped: images that are left out already.
+        notes: what the reader noticed.
+
+    Raises:
+        DataError: as for `keep_readable` and `assemble`.
+    """
+    store = open_cache(settings.cache, found, settings.preprocessing, settings.cache_limit, outside=outside)
+    kept = keep_readable(found, class_names, settings.preprocessing, store, settings.on_bad_file)
+    notes, skipped = (*notes, *kept.notes), (*skipped, *kept.skipped)
+    for note in notes:
+        say(note)
+    report_skipped(skipped)
+    return assemble(
+        task=settings.task,
+        sources=kept.found.paths,
+        labels=kept.found.labels,
+        names=kept.found.names,
+        class_names=kept.class_names,
+        preprocessing=settings.preprocessing,
+        validation_fraction=settings.validation_fraction,
+        test_fraction=settings.test_fraction,
+        given=kept.found.splits,
+        seed=settings.seed,
+        batch_size=settings.batch_size,
+        origin=origin,
+        skipped=skipped,
+        notes=notes,
+        cache=store,
+        slots=kept.slots,
+    )
