@@ -14,7 +14,8 @@ from kerasvision.errors import KerasvisionError
 class ClassCosines(keras.layers.Layer):
     """The cosines between embeddings (b, d) and one learned direction a class, (b, classes) float32.
 
-    It is needed in training only: what is kept is the embedder before it.
+    It is needed in training only: `with_class_cosines` puts it behind an embedder, which is what is kept. It
+    works in float32 whatever the policy: in half precision all angles below 1.3 degrees have the cosine 1.
 
     Args:
         classes: identities of the training data, labels 0 to `classes` - 1.
@@ -24,7 +25,7 @@ class ClassCosines(keras.layers.Layer):
     """
 
     def __init__(self, classes: int, **options):
-        super().__init__(**options)
+        super().__init__(**{"dtype": "float32", **options})
         if classes < 2:
             raise KerasvisionError(f"`classes` must be at least 2. Received: {classes}.")
         self.classes = classes
@@ -37,10 +38,7 @@ class ClassCosines(keras.layers.Layer):
 
     def call(self, embeddings):
         """Return the cosines."""
-        # In float32 whatever the policy: in half precision angles below 1.3 degrees all have the cosine 1.
-        unit, directions = (
-            tf.math.l2_normalize(tf.cast(x, tf.float32), -1) for x in (embeddings, self.directions)
-        )
+        unit, directions = (tf.math.l2_normalize(x, -1) for x in (embeddings, self.directions))
         return tf.matmul(unit, directions, transpose_b=True)
 
     def compute_output_shape(self, input_shape):
@@ -50,6 +48,25 @@ class ClassCosines(keras.layers.Layer):
     def get_config(self):
         """Return the arguments."""
         return {**super().get_config(), "classes": self.classes}
+
+
+def with_class_cosines(model: keras.Model, classes: int) -> keras.Model:
+    """Return an embedder as a class loss trains it: with a learned direction a class behind it.
+
+    Args:
+        model: image -> embeddings (b, d), functional.
+        classes: identities of the training data.
+
+    Returns:
+        A model with the layers of `model`, which learns with it, and one more: image -> `embedding` (b, d)
+        and `cosines` (b, classes). Its weights are those of `model` and, last, the directions.
+
+    Raises:
+        KerasvisionError: `classes` below 2.
+    """
+    embedding = model.outputs[0]
+    cosines = ClassCosines(classes, name="class_cosines")(embedding)
+    return keras.Model(model.inputs, {"embedding": embedding, "cosines": cosines}, name=model.name)
 
 
 def arcface_loss(labels, cosines, *, margin: float = 0.5, scale: float = 64.0):

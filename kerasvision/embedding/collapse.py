@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from kerasvision.embedding.batch_all import Margin, active_triplets, check_margin
+from kerasvision.embedding.batch_all import Margin, active_triplets
 from kerasvision.embedding.distances import Distance, checked_embeddings, pairwise_distances
 from kerasvision.embedding.label_groups import checked_labels, different
+from kerasvision.errors import KerasvisionError
 
 NEAR = 0.05  # of the level: a loss so near to it sits there
 # Cosines of 0.9975 between all images; an untrained network with a rectifier has spreads from about 0.1.
 NARROW = 0.05
+WATCHED = ("active", "spread", "dimensions", "positive_distance", "negative_distance")
 TIE = 1e-6  # a positive that is nearer by less than this is not nearer
 
 
@@ -40,7 +42,7 @@ def watch_embedding(
     Raises:
         KerasvisionError: shapes that do not fit, or a margin that is not above 0.
     """
-    embeddings = checked_embeddings("embeddings", embeddings)
+    embeddings = tf.stop_gradient(checked_embeddings("embeddings", embeddings))
     labels = checked_labels(labels, embeddings)
     distances, apart = pairwise_distances(embeddings, distance=distance), different(labels)
     alike = ~apart & ~tf.eye(tf.size(labels), dtype=tf.bool)
@@ -48,54 +50,70 @@ def watch_embedding(
     centred = embeddings - tf.reduce_mean(embeddings, 0, keepdims=True)
     variance, square = tf.reduce_sum(tf.square(centred)), tf.reduce_sum(tf.square(embeddings))
     together = tf.reduce_sum(tf.square(tf.matmul(centred, centred, transpose_a=True)))
-    figures = {
-        "active": _ratio(tf.reduce_sum(found.active), tf.reduce_sum(found.valid)),
-        "spread": tf.sqrt(_ratio(variance, square)),
-        "dimensions": _ratio(tf.square(variance), together),
-        "positive_distance": _mean(distances, alike),
-        "negative_distance": _mean(distances, apart),
-    }
-    return {name: tf.cast(tf.stop_gradient(value), tf.float32) for name, value in figures.items()}
+    figures = (
+        _ratio(tf.reduce_sum(found.active), tf.reduce_sum(found.valid)),
+        tf.sqrt(_ratio(variance, square)),
+        _ratio(tf.square(variance), together),
+        _mean(distances, alike),
+        _mean(distances, apart),
+    )
+    return {name: tf.cast(x, tf.float32) for name, x in zip(WATCHED, figures, strict=True)}
 
 
-def collapse_advice(rows: Sequence[Mapping], *, level: float, epochs: int = 2) -> str | None:
-    """Say what to do when the loss sits where an embedding without any knowledge has it.
+def collapse_advice(rows: Sequence[Mapping], *, level: float | None, epochs: int = 2) -> str | None:
+    """Say what to do when a loss sits where an embedding without any knowledge has it.
 
     Args:
         rows: one an epoch, oldest first, each with `loss` (in training) and the figures of `watch_embedding`.
         level: loss of an embedding that gives one point for all images: the margin of a triplet loss, log 2
-            with the soft margin; `EmbeddingLoss.level` has it.
-        epochs: how many of the last ones must sit at the level before anything is said.
+            with the soft margin; `EmbeddingLoss.level` has it. None, where it is not known (of losses that
+            compare by cosine): the spread alone tells.
+        epochs: how many of the last ones must be so before anything is said, at least 1.
 
     Returns:
         A sentence or two, or None when there is nothing to say.
 
     Raises:
-        KerasvisionError: a level that is not above 0.
+        KerasvisionError: a level that is not above 0, or `epochs` below 1.
 
     >>> row = {"loss": 0.2, "active": 1.0, "spread": 0.001, "negative_distance": 0.002}
     >>> print(collapse_advice([row, row], level=0.2))
     The embedding has collapsed: ...
     """
-    check_margin(level)
+    if (level is not None and not level > 0) or epochs < 1:
+        raise KerasvisionError(
+            "`level` must be a loss above 0, or None, and `epochs` at least 1. "
+            f"Received: level={level!r}, epochs={epochs!r}."
+        )
     last = list(rows)[-epochs:]
-    if len(last) < epochs or not all(abs(row["loss"] - level) <= NEAR * level for row in last):
+    if len(last) < epochs:
         return None
-    loss, spread, active = (last[-1][name] for name in ("loss", "spread", "active"))
-    sits = f"The loss has been {loss:.3g} for {epochs} epochs, and {level:.3g} is what it is for"
-    if spread < NARROW or last[-1]["negative_distance"] < NEAR * level:
+    narrow = all(row["spread"] < NARROW for row in last)
+    spread = last[-1]["spread"]
+    if level is None:
+        return f"{_collapsed(spread)} {_CALMER}." if narrow else None
+    if not all(abs(row["loss"] - level) <= NEAR * level for row in last):
+        return None
+    sits = f"The loss has been {last[-1]['loss']:.3g} for {epochs} epochs, and {level:.3g} is what it is for"
+    if narrow or last[-1]["negative_distance"] < NEAR * level:
         return (
-            f"The embedding has collapsed: all images are nearly one point (spread {spread:.2g}, 1 is full). "
-            f"{sits} a single point. Start again with a learning rate of a tenth, with mining='semi_hard' "
-            "or 'random' instead of the hardest triplets, or with margin='soft'; more identities in a batch "
-            "and embeddings brought to length 1 help too."
+            f"{_collapsed(spread)} {sits} a single point. {_CALMER}, with mining='semi_hard' or 'random' "
+            "instead of the hardest triplets, or with margin='soft'; more identities in a batch and "
+            "embeddings brought to length 1 help too."
         )
     return (
-        f"The embedding does not tell identities apart yet. {sits} guessing; {100 * active:.0f} % of the "
-        f"triplets are active and the spread is {spread:.2g}, so it has not collapsed. Check that the labels "
-        "are right, and that the learning rate is not too low (or so high that nothing is kept); unfreeze "
-        "more layers, or train longer."
+        f"The embedding does not tell identities apart yet. {sits} guessing; "
+        f"{100 * last[-1]['active']:.0f} % of the triplets are active and the spread is {spread:.2g}, so it "
+        "has not collapsed. Check that the labels are right, and that the learning rate is not too low (or "
+        "so high that nothing is kept); unfreeze more layers, or train longer."
     )
+
+
+_CALMER = "Start again with a learning rate of a tenth"
+
+
+def _collapsed(spread: float) -> str:
+    return f"The embedding has collapsed: all images are nearly one point (spread {spread:.2g}, 1 is full)."
 
 
 def _ratio(part, whole):

@@ -5,13 +5,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
 from kerasvision.embedding import mining as miners
 from kerasvision.embedding.batch_all import Margin, active_triplets, check_margin
 from kerasvision.embedding.class_losses import arcface_loss, cosface_loss
+from kerasvision.embedding.collapse import WATCHED, watch_embedding
 from kerasvision.embedding.distances import (
     Distance,
     check_distance,
@@ -34,22 +35,32 @@ class EmbeddingLoss:
 
     Attributes:
         name: of the loss.
-        takes: what its second argument is: `"embeddings"` (b, d), or `"cosines"` (b, classes) of a
-            `ClassCosines` layer.
-        margin: of the loss, None where it has none.
+        takes: what its second argument is: `"embedding"` (b, d), or `"cosines"` (b, classes) of
+            `with_class_cosines`.
+        distance: what it compares by, and `watch` measures.
+        margin: of a triplet loss, None for others.
         level: the loss of an embedding that gives the same point for all images, where it is known: what
             `collapse_advice` compares with.
+        seeds: (2,) integer variables that it draws with; who wants the same triplets again sets them.
+        watched: names of what `watch` returns.
     """
 
     name: str
     function: Callable = field(repr=False)
-    takes: str = "embeddings"
+    takes: str = "embedding"
+    distance: Distance = "cosine"
     margin: Margin | None = None
     level: float | None = None
+    seeds: tuple = ()
+    watched: ClassVar[tuple[str, ...]] = WATCHED
 
     def __call__(self, labels, outputs):
         """Return the loss of each image, (b,) float."""
         return self.function(labels, outputs)
+
+    def watch(self, labels, embeddings) -> dict:
+        """Return what `watch_embedding` says of a batch, by the distance and margin of the loss."""
+        return watch_embedding(labels, embeddings, margin=self.margin, distance=self.distance)
 
 
 def make_loss(name: str = "triplet", **options: Any) -> EmbeddingLoss:
@@ -66,8 +77,7 @@ def make_loss(name: str = "triplet", **options: Any) -> EmbeddingLoss:
             triplet: `mining` (`"semi_hard"`; `"all"`, `"random"`, `"batch_hard"`, `"distance_weighted"`),
             `margin` (0.2, or `"soft"`), `distance` (`"euclidean"`), `average` (`"all"` the mined triplets, or
             only those `"active"`; by default `"active"` with `mining="all"`, whose mean would soon be of
-            zeros), `seed` (0; a whole number, or what has `next()` as `keras.random.SeedGenerator` does; only
-            `"random"` and `"distance_weighted"` draw).
+            zeros), `seed` (0; only `"random"` and `"distance_weighted"` draw).
             multi_similarity, circle, arcface, cosface: those of the functions `…_loss`.
 
     Raises:
@@ -77,21 +87,26 @@ def make_loss(name: str = "triplet", **options: Any) -> EmbeddingLoss:
     >>> loss(tf.constant([0, 0, 1, 1]), tf.zeros((4, 2))).numpy().round(3)
     array([0.693, 0.693, 0.693, 0.693], dtype=float32)
     """
-    if name not in _MAKERS:
-        raise KerasvisionError(f"`name` must be one of {', '.join(_MAKERS)}. Received: {name!r}.")
-    maker = _MAKERS[name]
-    known = [option for option in inspect.signature(maker).parameters if option != "name"]
+    makers = {**_MAKERS, **_FUNCTIONS}
+    if name not in makers:
+        raise KerasvisionError(f"`name` must be one of {', '.join(makers)}. Received: {name!r}.")
+    parameters = inspect.signature(makers[name]).parameters.values()
+    known = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
     unknown = [option for option in options if option not in known]
     if unknown:
         raise KerasvisionError(
             f"The loss `{name}` has no option {', '.join(f'`{option}`' for option in unknown)}. "
             f"It has: {', '.join(known)}."
         )
-    return maker(name, **options)
+    if name in _MAKERS:
+        return _MAKERS[name](**options)
+    function = partial(_FUNCTIONS[name], **options)
+    function(tf.constant([0, 0, 1]), tf.zeros((3, 2)))  # says what is wrong with an option, now
+    return EmbeddingLoss(name, function, takes="cosines" if name in _OF_COSINES else "embedding")
 
 
 def _contrastive(
-    name: str, *, margin: float = 1.0, distance: Distance = "euclidean", balanced: bool = True
+    *, margin: float = 1.0, distance: Distance = "euclidean", balanced: bool = True
 ) -> EmbeddingLoss:
     check_distance(distance)
     contrastive_loss(True, tf.zeros(()), margin=margin)  # says what is wrong with the margin, now
@@ -107,17 +122,16 @@ def _contrastive(
         return tf.add_n(means) / len(means)
 
     level = margin**2 / 4 if balanced else None
-    return EmbeddingLoss(name, loss, margin=margin, level=level)
+    return EmbeddingLoss("contrastive", loss, distance=distance, level=level)
 
 
 def _triplet(
-    name: str,
     *,
     mining: str = "semi_hard",
     margin: Margin = 0.2,
     distance: Distance = "euclidean",
     average: str | None = None,
-    seed=0,
+    seed: int = 0,
 ) -> EmbeddingLoss:
     check_distance(distance)
     check_margin(margin)
@@ -126,7 +140,8 @@ def _triplet(
     if average not in (None, "all", "active"):
         raise KerasvisionError(f"`average` must be 'all', 'active' or None. Received: {average!r}.")
     average = average or ("active" if mining == "all" else "all")
-    mine = None if mining == "all" else _MINERS[mining](_generator(seed) if mining in _DRAWING else None)
+    seeds = _generator(seed)
+    mine = None if mining == "all" else _MINERS[mining](seeds)
 
     def loss(labels, embeddings):
         embeddings = checked_embeddings("embeddings", embeddings)
@@ -141,30 +156,18 @@ def _triplet(
         return _scaled(sums, losses > 0 if average == "active" else tf.ones_like(losses))
 
     level = math.log(2.0) if margin == "soft" else float(margin)
-    return EmbeddingLoss(name, loss, margin=margin, level=level)
+    drawn = (seeds.state,) if mining in _DRAWING else ()
+    return EmbeddingLoss("triplet", loss, distance=distance, margin=margin, level=level, seeds=drawn)
 
 
-def _by_function(function: Callable, takes: str = "embeddings"):
-    signature = inspect.signature(function)
-    default = signature.parameters.get("margin")
-
-    def maker(name: str, **options) -> EmbeddingLoss:
-        margin = options.get("margin", default and default.default)
-        return EmbeddingLoss(name, partial(function, **options), takes=takes, margin=margin)
-
-    options = [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
-    maker.__signature__ = signature.replace(parameters=options)
-    return maker
-
-
-_MAKERS = {
-    "contrastive": _contrastive,
-    "triplet": _triplet,
-    "multi_similarity": _by_function(multi_similarity_loss),
-    "circle": _by_function(circle_loss),
-    "arcface": _by_function(arcface_loss, "cosines"),
-    "cosface": _by_function(cosface_loss, "cosines"),
+_MAKERS = {"contrastive": _contrastive, "triplet": _triplet}
+_FUNCTIONS = {
+    "multi_similarity": multi_similarity_loss,
+    "circle": circle_loss,
+    "arcface": arcface_loss,
+    "cosface": cosface_loss,
 }
+_OF_COSINES = ("arcface", "cosface")
 
 
 def _distance_weighted(seeds):
@@ -188,15 +191,10 @@ _DRAWING = ("random", "distance_weighted")
 
 
 def _generator(seed):
-    """Return what has `next()`, which gives (2,) integers that differ from step to step."""
-    if hasattr(seed, "next"):
-        return seed
     import keras
 
     if not isinstance(seed, int) or seed < 0:
-        raise KerasvisionError(
-            f"`seed` must be a whole number from 0, or a `keras.random.SeedGenerator`. Received: {seed!r}."
-        )
+        raise KerasvisionError(f"`seed` must be a whole number from 0. Received: {seed!r}.")
     return keras.random.SeedGenerator(seed)
 
 

@@ -37,7 +37,9 @@ class Groups(NamedTuple):
     def negative(self, anchors, slots):
         """Return the sample at each place (from 0) among those of other labels than the anchor's."""
         behind = tf.cast(slots >= tf.gather(self.start, anchors), slots.dtype)
-        return tf.gather(self.order, slots + behind * tf.gather(self.size, anchors))
+        places = slots + behind * tf.gather(self.size, anchors)
+        # Where all are of one label there is none.
+        return tf.gather(self.order, tf.minimum(places, tf.size(self.order) - 1))
 
 
 class Slots(NamedTuple):

@@ -95,9 +95,7 @@ def random_triplets(labels, *, seed) -> Triplets:
     anchors = _anchors_of(slots)
     others = groups.others[:, None]
     drawn = tf.cast(_uniform(tf.shape(slots.real), seed) * tf.cast(others, tf.float32), tf.int32)
-    drawn = tf.clip_by_value(drawn, 0, tf.maximum(others - 1, 0))
-    negatives = groups.negative(anchors, tf.minimum(drawn, tf.size(labels) - 1 - groups.size[:, None]))
-    return _kept(anchors, slots.indices, negatives, slots.real & (others > 0))
+    return _kept(anchors, slots.indices, groups.negative(anchors, drawn), slots.real & (others > 0))
 
 
 def semi_hard(labels, distances) -> Triplets:

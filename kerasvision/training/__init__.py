@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = attach(
         "choose_engine": "engines",
         "fit": "loop",
         "fit_linear": "linear",
+        "identities_of_images": "objectives",
         "labels_of_pixels": "objectives",
         "make_engine": "engines",
         "only_process": "locking",

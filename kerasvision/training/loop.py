@@ -40,6 +40,8 @@ class Plan:
         class_weights: (classes,) weight of an example by its class, or None.
         image_weights: (n,) how often each training image is seen, compared with the others; None: all once an
             epoch.
+        order: `epoch (from 0) -> (n,)` indices of the images to show, as many in each epoch, instead of all
+            images in a random order; a function of nothing else. Each `batch_size` of them are a batch.
         clip_norm: largest norm of all gradients together, or None.
         patience: end after so many epochs without a better validation score; None: never.
         ema: decay of the average of the weights that is validated and kept, or None.
@@ -61,6 +63,7 @@ class Plan:
     label_smoothing: float = 0.0
     class_weights: np.ndarray | None = None
     image_weights: np.ndarray | None = None
+    order: Callable[[int], np.ndarray] | None = None
     clip_norm: float | None = 1.0
     patience: int | None = None
     ema: float | None = None
@@ -76,7 +79,7 @@ class Fitted:
 
     Attributes:
         history: one row an epoch: phase, epoch, learning_rate, loss, accuracy, val_loss, val_accuracy,
-            seconds; or the names of another objective's scores.
+            seconds; or the names of another objective's scores, and of what it watches.
         best_epoch: its number, from 1; 0 means that the weights of before were best.
         stopped_early: whether `patience` ended it.
     """
@@ -92,7 +95,7 @@ class _State:
 
     epoch: int = 0
     step: int = 0  # within the epoch
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    sums: list[float] = field(default_factory=list)  # loss, score, weights, what is watched; or none yet
     seconds: float = 0.0  # of this epoch so far
     history: list[dict] = field(default_factory=list)
     best_score: list[float] | None = None
@@ -184,7 +187,7 @@ class Training:
         self.validates = "validation" in data.splits
         self.validate = validate or self._mean_scores
         self.share = share_of(plan.batch_size, strategy)
-        self.steps_per_epoch = -(-len(data.splits["train"].labels) // plan.batch_size)
+        self.steps_per_epoch = -(-len(self._order(0)) // plan.batch_size)
         self.state, self.pending, self.saved_at = _State(), [], time.monotonic()
         with scope(strategy):
             for group in groups:
@@ -202,7 +205,8 @@ class Training:
             strategy=strategy,
         )
         self.validation_step = make_validation_step(model, self.objective, strategy=strategy)
-        self.dropout_seeds = [v for v in model.variables if v.name == "seed_generator_state"]
+        self.seeds = [v for v in model.variables if v.name == "seed_generator_state"]
+        self.seeds += self.objective.seeds
 
     def run(self, until: int | None = None) -> Fitted:
         """Train, or go on; return when the best weights are in the model.
@@ -255,6 +259,8 @@ class Training:
 
     def _order(self, epoch: int) -> np.ndarray:
         plan, count = self.plan, len(self.data.splits["train"].labels)
+        if plan.order is not None:
+            return plan.order(epoch)
         return epoch_order(count, seed=plan.seed, epoch=epoch, weights=plan.image_weights)
 
     def _one_step(self, batch) -> None:
@@ -283,7 +289,7 @@ class Training:
     def _seed_step(self, step: int) -> None:
         if self.augmentation is not None:
             self.augmentation.seed_step(step)
-        for number, state in enumerate(self.dropout_seeds):
+        for number, state in enumerate(self.seeds):
             seed = zlib.crc32(f"{self.plan.seed} {step} {number}".encode()) >> 1
             state.assign(np.array([seed, 0], dtype="int64").astype(state.dtype))
 
@@ -294,7 +300,8 @@ class Training:
             if not np.isfinite(values[0]):
                 message = self._explain(values[0], step, rate)
                 raise DivergedError(message, epoch=self.state.epoch + 1, step=step + 1)
-            self.state.sums = [a + float(b) for a, b in zip(self.state.sums, values, strict=True)]
+            before = self.state.sums or [0.0] * len(values)
+            self.state.sums = [a + float(b) for a, b in zip(before, values, strict=True)]
         self.pending.clear()
 
     def _explain(self, value: float, step: int, rate: float) -> str:
@@ -328,7 +335,7 @@ class Training:
 
     def _count_epoch(self, validation, seconds: float) -> None:
         state = self.state
-        loss_sum, score_sum, weights = state.sums
+        loss_sum, score_sum, weights, *figures = state.sums
         name = self.objective.name
         row = {
             "phase": self.plan.phase,
@@ -336,11 +343,12 @@ class Training:
             "learning_rate": self._rate(state.epoch * self.steps_per_epoch + state.step - 1),
             "loss": loss_sum / weights,
             **({name: score_sum / weights} if self.objective.score else {}),
+            **{key: sum_ / weights for key, sum_ in zip(self.objective.watched, figures, strict=True)},
             **{f"val_{k}": v for k, v in (validation or {"loss": None, name: None}).items()},
             "seconds": state.seconds + seconds,
         }
         state.history.append(row)
-        state.epoch, state.step, state.sums, state.seconds = state.epoch + 1, 0, [0.0, 0.0, 0.0], 0.0
+        state.epoch, state.step, state.sums, state.seconds = state.epoch + 1, 0, [], 0.0
 
     def _mean_scores(self) -> dict[str, float]:
         return dict(zip(("loss", self.objective.name), self.evaluate("validation"), strict=True))
@@ -354,10 +362,10 @@ class Training:
         return float(total[0] / total[2]), float(total[1] / total[2])
 
     def _note(self) -> str:
-        loss_sum, score_sum, weights = self.state.sums
         note = f"epoch {self.state.epoch + 1}/{self.plan.epochs}"
-        if not weights:
+        if not self.state.sums:
             return note
+        loss_sum, score_sum, weights, *_ = self.state.sums
         name, last = self.objective.name, (self.state.history or [{}])[-1].get(f"val_{self.objective.name}")
         note += f" loss {loss_sum / weights:.3f}"
         note += f" {name} {score_sum / weights:.3f}" if self.objective.score else ""

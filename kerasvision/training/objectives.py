@@ -1,6 +1,6 @@
 """What a training minimises, what it is judged by, and how labels become targets."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,10 @@ class Objective:
         score: `(targets, outputs) -> (b,)`, higher is better; None: nothing is scored step by step.
         weigh: targets -> (b,), how much each example counts; None: all the same.
         name: of the score, in the history (and with `val_` before it); the best epoch is chosen by it.
+        watch: `(targets, outputs) -> {name: ()}`, figures of a training batch; their means over an epoch go
+            into the history. None: nothing is watched.
+        watched: the names of these figures.
+        seeds: (2,) variables that the loss draws with; each step sets them, as it does with dropout's.
     """
 
     loss: Callable
@@ -26,6 +30,9 @@ class Objective:
     score: Callable | None = None
     weigh: Callable | None = None
     name: str = "accuracy"
+    watch: Callable | None = None
+    watched: Sequence[str] = ()
+    seeds: Sequence = ()
 
 
 def softmax_loss(targets, probabilities):
@@ -120,4 +127,37 @@ def labels_of_pixels(loss: Callable, *, auxiliary: float = 0.0) -> Objective:
             everything(targets, outputs) if isinstance(outputs, Mapping) else main(targets, outputs)
         ),
         name="mean_iou",
+    )
+
+
+def identities_of_images(loss, identities, *, name: str = "true_accept_rate") -> Objective:
+    """Return the objective of images with an identity each, which come in batches with several of each.
+
+    Such batches are made by the `order` of a `Plan`, for example `kerasvision.embedding.identity_order`. With
+    several devices each learns from its own part of a batch, which should hold all images of an identity.
+
+    What it is judged by, telling apart identities that were never trained on, cannot be added up step by
+    step; give `fit` a `validate`.
+
+    Args:
+        loss: of `kerasvision.embedding.make_loss`. One that takes cosines needs a model with them:
+            `kerasvision.embedding.with_class_cosines(embedder, len(identities))`.
+        identities: (c,) the different labels of the training images, rising. Targets are places among them,
+            so that a class loss has no class without an image.
+        name: of what the best epoch is chosen by.
+    """
+    import tensorflow as tf
+
+    identities = np.unique(identities).astype(np.int32)
+
+    def output(outputs, kind):
+        return outputs[kind] if isinstance(outputs, Mapping) else outputs
+
+    return Objective(
+        loss=lambda targets, outputs: loss(targets, output(outputs, loss.takes)),
+        targets=lambda labels: tf.searchsorted(identities, tf.cast(labels, tf.int32)),
+        name=name,
+        watch=lambda targets, outputs: loss.watch(targets, output(outputs, "embedding")),
+        watched=loss.watched,
+        seeds=loss.seeds,
     )

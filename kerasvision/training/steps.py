@@ -82,10 +82,11 @@ def make_train_step(
     augmentation=None,
     strategy=None,
 ):
-    """Return a function `(images, labels, weights) -> (3,)`: sums of loss, score and weights over the batch.
+    """Return a function `(images, labels, weights) -> (3 + f,)` of sums over the batch.
 
-    The loss of each example is averaged over the *global* batch, so that the result does not depend on the
-    number of devices.
+    They are those of loss, score and weights, and each of the f watched figures times the weights. The loss
+    of each example is averaged over the *global* batch, so that the result does not depend on the number of
+    devices.
     """
     import tensorflow as tf
 
@@ -131,6 +132,9 @@ def make_train_step(
             group.optimizer.apply(_penalised(gradients[start:end], group, replicas), list(group.variables))
             start = end
         sums = _sums(losses, objective, targets, outputs, weights)
+        if objective.watch is not None:
+            figures = objective.watch(targets, outputs)
+            sums = tf.concat([sums, sums[2] * tf.stack([figures[name] for name in objective.watched])], 0)
         return sums, tf.cast(finite, tf.float32)
 
     def step(images, labels, weights):
