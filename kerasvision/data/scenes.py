@@ -133,6 +133,37 @@ def crowded_scene(
     return _on_ground(tuple(shapes), ground, rng, extent)
 
 
+def badge_scene(
+    identity: np.random.Generator, rng: np.random.Generator, extent: tuple[float, float] = (1.0, 1.0)
+) -> Scene:
+    """Return a scene of one badge: three shapes whose kinds, sizes, colours and order are its identity.
+
+    Place, size and turn of the whole, the light on it and the ground are drawn from `rng`.
+
+    Args:
+        identity: the source of what makes the badge; one in the same state gives the same badge.
+        rng: the source of what differs from picture to picture.
+        extent: (width, height) of the picture in units of its shorter side.
+    """
+    radius, turn = rng.uniform(0.28, 0.42), rng.uniform(-0.35, 0.35)
+    centre = rng.uniform(radius, np.array(extent) - radius)
+    light = rng.uniform(0.8, 1.08)  # keeps 235 below 256
+    shapes = []
+    for kind, angle in zip(identity.choice(SHAPES, 3), np.arange(3) * 2 * np.pi / 3, strict=True):
+        size, colour = identity.uniform(0.3, 0.5), identity.integers(20, 236, 3)
+        away = 0.5 * np.array([np.sin(angle + turn), -np.cos(angle + turn)])
+        shapes.append(
+            Shape(
+                kind=str(kind),
+                centre=tuple((centre + radius * away).tolist()),
+                radius=float(radius * size),
+                angle=float(turn),
+                colour=tuple((colour * light).astype(int).tolist()),
+            )
+        )
+    return _on_ground(tuple(shapes), rng.integers(30, 226, (2, 3)), rng, extent)
+
+
 def _clear(centre: np.ndarray, radius: float, other: Shape) -> bool:
     return float(np.hypot(*(centre - other.centre))) >= 0.85 * (radius + other.radius)
 

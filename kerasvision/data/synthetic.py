@@ -9,7 +9,7 @@ from kerasvision.data.boxes import ImageBoxes, rarest_labels
 from kerasvision.data.in_memory import NumberedNames
 from kerasvision.data.label_maps import LabelMaps, count_maps
 from kerasvision.data.preprocessing import Preprocessing
-from kerasvision.data.scenes import SHAPES, Scene, crowded_scene, random_scene
+from kerasvision.data.scenes import SHAPES, Scene, badge_scene, crowded_scene, random_scene
 from kerasvision.data.vision_data import VisionData
 from kerasvision.errors import DataError
 
@@ -31,15 +31,18 @@ def shapes(
     """Draw scenes of simple shapes on cluttered grounds; the class is the shape.
 
     For `"detect"` a scene holds several shapes, each with its box, and one picture in twenty holds none. For
-    `"segment"` it is the same scenes, with the shape that each pixel is of; class 0 is the background.
+    `"segment"` it is the same scenes, with the shape that each pixel is of; class 0 is the background. For
+    `"embed"` a scene shows one badge of three shapes; the identity is which ones, how large and in which
+    colours, and splits are by identity.
 
     Pictures are drawn when they are read, so that any number of them takes no memory, and each is a
     function of (seed, its number) alone.
 
     Args:
-        task: `"classify"`, `"detect"` or `"segment"`.
+        task: `"classify"`, `"detect"`, `"segment"` or `"embed"`.
         count: number of pictures, with as many of each class as can be.
         classes: how many kinds of shape, or which: circle, square, triangle, star, cross, ring, heart, arrow.
+            For `"embed"` the number of identities, which may be any from 4 (2 without a split).
         image_size: (height, width) in pixels, or one number.
         validation_fraction: share of pictures for validation, in [0, 1).
         test_fraction: share of pictures for the test split, in [0, 1).
@@ -57,21 +60,22 @@ def shapes(
         >>> shapes(count=10, classes=2, image_size=32).counts["train"]
         {'circle': 4, 'square': 4}
     """
-    if task not in ("classify", "detect", "segment"):
+    if task not in ("classify", "detect", "segment", "embed"):
         raise DataError(
-            f'`task` must be "classify", "detect" or "segment". Received: {task!r}. Scenes for other tasks '
-            f"are not drawn yet."
+            f'`task` must be "classify", "detect", "segment" or "embed". Received: {task!r}. There are no '
+            f"scenes for other tasks."
         )
-    names = _kinds(classes)
-    least = len(names) if task == "classify" else 1
+    names = _identities(classes) if task == "embed" else _kinds(classes)
+    least = len(names) if task in ("classify", "embed") else 1
     if not isinstance(count, int | np.integer) or count < least:
-        each = ", one picture for each class" if task == "classify" else ""
+        each = ", one picture for each class" if least > 1 else ""
         raise DataError(f"`count` must be a whole number from {least}{each}. Received: {count!r}.")
     preprocessing = Preprocessing(image_size)
     boxes = masks = None
-    if task == "classify":
+    if task in ("classify", "embed"):
         labels = np.arange(count, dtype=np.int32) % len(names)
-        sources = DrawnPictures(labels, names, preprocessing.image_size, seed)
+        drawn = DrawnPictures if task == "classify" else DrawnBadges
+        sources = drawn(labels, names, preprocessing.image_size, seed)
     else:
         sources = DrawnScenes(count, names, preprocessing.image_size, seed, _check_objects(objects))
     if task == "detect":
@@ -82,6 +86,7 @@ def shapes(
         masks = LabelMaps(drawn, *count_maps(drawn, len(names)))
         labels = masks.rarest()
     return assemble(
+        task="embed" if task == "embed" else "classify",
         sources=sources,
         labels=labels,
         boxes=boxes,
@@ -111,12 +116,23 @@ class DrawnPictures(Sequence):
         """Return the scene of a picture: what is drawn where."""
         if not 0 <= index < len(self):
             raise IndexError(index)
-        height, width = self.image_size
-        extent = width / min(self.image_size), height / min(self.image_size)
-        return random_scene(self.kinds[self.labels[index]], np.random.default_rng((self.seed, index)), extent)
+        return random_scene(
+            self.kinds[self.labels[index]], np.random.default_rng((self.seed, index)), _extent(self)
+        )
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self.scene(index).draw(self.image_size)
+
+
+class DrawnBadges(DrawnPictures):
+    """Pictures of badges that are drawn when they are asked for; the label is the badge."""
+
+    def scene(self, index: int) -> Scene:
+        """Return the scene of a picture: what is drawn where."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        identity = np.random.default_rng((self.seed, int(self.labels[index]), 2))
+        return badge_scene(identity, np.random.default_rng((self.seed, index, 3)), _extent(self))
 
 
 class DrawnScenes(Sequence):
@@ -142,11 +158,11 @@ class DrawnScenes(Sequence):
         if not 0 <= index < len(self):
             raise IndexError(index)
         rng = np.random.default_rng((self.seed, index, 1))
-        height, width = self.image_size
-        extent = width / min(self.image_size), height / min(self.image_size)
         fewest, most = self.objects
         count = 0 if rng.random() < EMPTY else int(rng.integers(fewest, most + 1))
-        return crowded_scene([self.kinds[i] for i in rng.integers(len(self.kinds), size=count)], rng, extent)
+        return crowded_scene(
+            [self.kinds[i] for i in rng.integers(len(self.kinds), size=count)], rng, _extent(self)
+        )
 
     def boxes(self, index: int) -> ImageBoxes:
         """Return the boxes of a picture."""
@@ -181,6 +197,11 @@ class DrawnLabelMaps(Sequence):
         return f"{scenes.seed} {scenes.count} {scenes.kinds} {scenes.image_size} {scenes.objects}"
 
 
+def _extent(pictures: "DrawnPictures | DrawnScenes") -> tuple[float, float]:
+    height, width = pictures.image_size
+    return width / min(height, width), height / min(height, width)
+
+
 def _check_objects(objects: tuple[int, int]) -> tuple[int, int]:
     try:
         fewest, most = (int(number) for number in objects)
@@ -193,6 +214,14 @@ def _check_objects(objects: tuple[int, int]) -> tuple[int, int]:
             f"Received: {objects!r}. Try (1, 4)."
         )
     return fewest, most
+
+
+def _identities(classes: int | Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(classes, int | np.integer) or classes < 2:
+        raise DataError(
+            f"`classes` must be the number of identities, at least 2. Received: {classes!r}. Try 50."
+        )
+    return tuple(f"badge {number}" for number in range(classes))
 
 
 def _kinds(classes: int | Sequence[str]) -> tuple[str, ...]:

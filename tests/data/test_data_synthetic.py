@@ -76,8 +76,8 @@ def _centred(scene: Scene) -> np.ndarray:
     ("arguments", "message"),
     [
         (
-            {"task": "embed"},
-            '`task` must be "classify", "detect" or "segment". Received: .embed.. Scenes for',
+            {"task": "caption"},
+            '`task` must be "classify", "detect", "segment" or "embed". Received: .caption..',
         ),
         ({"count": 2}, "`count` must be a whole number from 5"),
         ({"count": 9.5}, "Received: 9.5"),
