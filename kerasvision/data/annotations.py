@@ -14,6 +14,7 @@ from kerasvision.errors import BadAnnotationError
 # Targets of a batch have room for as many boxes as the fullest image has: one file with a million boxes would
 # take the memory of the whole machine.
 MOST_BOXES = 10_000
+NO_CLASS = "which is none of the class names"
 # Sizes are whole pixels; labelling tools round and clip edges in their own ways.
 OVERHANG = 2.0  # pixels beyond an edge that are cut off without a word
 
@@ -123,7 +124,7 @@ def box_faults(one: Annotated, size: tuple[int, int], classes: Mapping[str, int]
         faults.setdefault(int(index), fault)
     for index, label in enumerate(one.labels):
         if label not in classes:
-            reason = f"has the class {label!r}, which is none of the class names"
+            reason = f"has the class {label!r}, {NO_CLASS}"
             faults.setdefault(index, Fault(reason, "class"))
     return faults
 

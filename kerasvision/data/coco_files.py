@@ -131,6 +131,7 @@ def _find_in_folder(folder: Path) -> dict[str, Path]:
     if "train" in found:
         return found
     alone = sorted(folder.glob("*.json"))
+    alone = files if len(files) == 1 else alone  # such as instances_default.json, which CVAT writes
     if len(alone) == 1 and not found:
         return {"": alone[0]}
     raise DataError(
@@ -172,8 +173,23 @@ def read_coco(files: Sequence[tuple[str, Path, Path]]) -> tuple[list[Annotated],
                 raise BadAnnotationError(file, f"must be an object with a list {key!r}, as COCO's files are")
         categories = _categories(document["categories"], file)
         names |= dict.fromkeys(categories.values())
+        folder = _folder_of(document["images"], folder)
         images += _read_file(document, categories, split, str(file), folder)
     return images, list(names)
+
+
+def _folder_of(listed_there: list, folder: Path) -> Path:
+    """Return where the photos are: in the folder, or in `images` in it or beside `annotations`."""
+    first = next((one.get("file_name") for one in listed_there if isinstance(one, dict)), None)
+    try:
+        first = inside(first, "`file_name`", folder)
+    except BadAnnotationError:  # which is told with the image
+        return folder
+    if (folder / first).is_file():
+        return folder
+    root = folder.parent if folder.name == "annotations" else folder
+    tried = (root / "images", root / "images" / "default", root)
+    return next((one for one in tried if (one / first).is_file()), folder)
 
 
 def _categories(listed_there: list, file: Path) -> dict[int, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasvision.data.annotations import Annotated, image_fault
+from kerasvision.data.annotations import NO_CLASS, Annotated, image_fault
 from kerasvision.data.coco_files import find_coco, read_coco
 from kerasvision.data.headers import upright_sizes
 from kerasvision.data.label_maps import LabelMaps, count_labels
@@ -205,11 +205,13 @@ def _outlines(
         return None, [BadAnnotationError(one.file, fault)]
     segments = one.segments or (None,) * len(one.labels)
     objects, called, errors = [], [], []
-    for label, segment, crowd, name in zip(one.labels, segments, one.crowd, one.objects, strict=True):
+    every = zip(one.labels, segments, one.crowd, one.objects, strict=True)
+    for index, (label, segment, crowd, name) in enumerate(every):
         if segment is None:
             fault = "has no outline (`segmentation`)"
         elif label not in number:
-            fault = f"has the class {label!r}, which is none of the class names"
+            known = one.faults.get(index)
+            fault = known.reason if known and not label else f"has the class {label!r}, {NO_CLASS}"
         else:
             fault = segment_fault(segment, size)
         if fault:
@@ -217,9 +219,9 @@ def _outlines(
             continue
         objects.append((VOID if crowd else number[label], _compact(segment)))
         called.append(name)
-    if errors and not objects:
+    if errors:  # an object that is left out would be taught to be background
         return None, errors
-    return Outlines(size, objects, 0 if has_ground else VOID, one.file, called), errors
+    return Outlines(size, objects, 0 if has_ground else VOID, one.file, called), []
 
 
 def _compact(segment):

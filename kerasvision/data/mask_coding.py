@@ -16,6 +16,11 @@ FORMATS = ("PNG", "BMP", "GIF", "TIFF")
 _UNKNOWN = 255  # of a colour table, which has at most 255 names
 _BITS_PER_SAMPLE = 258  # the tag of TIFF
 _SHOWN = 4
+MOST_COLOURS = 255  # of a mask that may hold classes
+TOO_MANY_COLOURS = (
+    "So many are no classes: it is a photo (are `images` and `masks` in the right order?), or was smoothed: "
+    "masks must be saved and resized without that"
+)
 
 
 class Stored(NamedTuple):
@@ -197,6 +202,8 @@ def stored_values(stored: Stored, table: ColourTable | None, name: str) -> np.nd
     if stored.pixels.ndim == 2:
         return stored.pixels
     found = np.unique(stored.pixels.reshape(-1, 3), axis=0)
+    if len(found) > MOST_COLOURS:
+        raise BadAnnotationError(name, f"has {len(found):,} colours. {TOO_MANY_COLOURS}")
     shown = ", ".join(str(tuple(colour.tolist())) for colour in found[:_SHOWN])
     raise BadAnnotationError(
         name,

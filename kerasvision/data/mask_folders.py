@@ -7,13 +7,13 @@ from typing import Literal
 
 from kerasvision.data.listing import list_images
 from kerasvision.data.mask_loading import MaskedPhotos, MaskSettings, load_masks
-from kerasvision.data.mask_pairs import MaskPair, MaskPairs, find_pairs, split_roots
+from kerasvision.data.mask_pairs import Lone, MaskPair, MaskPairs, find_pairs, split_roots
 from kerasvision.data.pixel_cache import DEFAULT_LIMIT
 from kerasvision.data.preprocessing import Resize
 from kerasvision.data.vision_data import VisionData
 from kerasvision.data.voc import read_image_sets
 from kerasvision.data.wording import listed, several
-from kerasvision.errors import BadAnnotationError, DataError
+from kerasvision.errors import DataError
 
 Colours = Mapping[str, tuple[int, int, int]] | str | os.PathLike
 ClassNames = Sequence[str] | Mapping[int, str] | str | os.PathLike
@@ -124,7 +124,12 @@ def _load(found: MaskPairs, settings: MaskSettings) -> VisionData:
         splits=[pair.split for pair in found.pairs],
     )
     return load_masks(
-        pairs, settings, origin=found.origin, outside=found.root, notes=found.notes, lone=found.lone
+        pairs,
+        settings,
+        origin=found.origin,
+        outside=found.root,
+        notes=found.notes,
+        lone=[one.error() for one in found.lone],
     )
 
 
@@ -161,11 +166,23 @@ def camvid(folder: str | os.PathLike, **settings) -> VisionData:
             f"{root} does not look like CamVid: there must be `train` and `trainannot` (or `train_labels`), "
             f"and so for val and test. For other layouts there is `masks(images, masks)`."
         )
-    if settings.get("class_names") is None and settings.get("colours") is None:
-        table = _table_in(root, "class_dict.csv", "label_colors.txt")
-        usual = {"colours": table} if table else {"class_names": CAMVID_CLASSES, "void": CAMVID_VOID}
-        settings = {**settings, **usual, **({"void": settings["void"]} if "void" in settings else {})}
-    return masks(root, root, **settings)
+    return masks(root, root, **_with_legend(settings, camvid_legend(root)))
+
+
+def camvid_legend(root: Path) -> dict:
+    """Return what says of the masks of CamVid which classes there are, as arguments of `masks`."""
+    table = _table_in(root, "class_dict.csv", "label_colors.txt")
+    return {"colours": table} if table else {"class_names": CAMVID_CLASSES, "void": CAMVID_VOID}
+
+
+def _with_legend(settings: Mapping, usual: Mapping) -> dict:
+    """Return settings with the usual names or colours, unless they have their own."""
+    told = settings.get("class_names") is not None or settings.get("colours") is not None
+    return {**settings} if told else {**settings, **usual, **_given(settings, "void")}
+
+
+def _given(settings: Mapping, name: str) -> dict:
+    return {name: settings[name]} if name in settings else {}
 
 
 def _table_in(root: Path, *names: str) -> Path | None:
@@ -180,7 +197,9 @@ def pascal_voc_masks(
     `SegmentationClass/*.png` are the masks of the photos in `JPEGImages/` that have their names;
     `ImageSets/Segmentation/train.txt`, `val.txt` and `test.txt` list the splits, where they are there. The
     index in the palette is the class, 255 (the outlines) is void. Other photos are left out. Where
-    `labelmap.txt` lies in the folder, as CVAT writes it, masks are read by its colours.
+    `labelmap.txt` lies in the folder, as CVAT writes it, masks are read by its colours; where
+    `class_names.txt` does, as LabelMe writes it, the classes are called as there, and masks may lie in
+    `SegmentationClassPNG/`.
 
     Args:
         folder: holds the above. Nothing is written into it.
@@ -203,20 +222,37 @@ def pascal_voc_masks(
         ```
     """
     root = Path(folder).expanduser().absolute()
-    photos, marks = root / "JPEGImages", root / "SegmentationClass"
-    if not photos.is_dir() or not marks.is_dir():
+    return _load(voc_pairs(root, splits), MaskSettings(**_with_legend(settings, voc_legend(root))))
+
+
+def voc_roots(root: Path) -> tuple[Path, Path] | None:
+    """Return the folders of photos and of masks of Pascal VOC's layout; `None` where they are not there."""
+    # LabelMe puts arrays into `SegmentationClass`, and the images of them beside.
+    marks = (root / name for name in ("SegmentationClassPNG", "SegmentationClass"))
+    found = next((folder for folder in marks if folder.is_dir()), None)
+    return (root / "JPEGImages", found) if found and (root / "JPEGImages").is_dir() else None
+
+
+def voc_legend(root: Path) -> dict:
+    """Return what says of the masks of Pascal VOC which classes there are, as arguments of `masks`."""
+    if table := _table_in(root, "labelmap.txt"):
+        return {"colours": table}
+    return {"class_names": _table_in(root, "class_names.txt") or VOC_CLASSES}
+
+
+def voc_pairs(root: Path, splits: Mapping[str, str] | None = None) -> MaskPairs:
+    """Return which mask of `SegmentationClass` belongs to which photo of `JPEGImages`, and to which split.
+
+    Raises:
+        DataError: there are no such folders, or a list is not there.
+    """
+    photos, marks = voc_roots(root) or (None, None)
+    if photos is None:
         raise DataError(
             f"{root} must have the folders JPEGImages and SegmentationClass. For other layouts there is "
             f"`masks(images, masks)`."
         )
-    if settings.get("class_names") is None and settings.get("colours") is None:
-        table = _table_in(root, "labelmap.txt")
-        settings = {**settings, **({"colours": table} if table else {"class_names": VOC_CLASSES})}
-    found = _voc_pairs(root, photos, marks, read_image_sets(root, splits, "Segmentation"))
-    return _load(found, MaskSettings(**settings))
-
-
-def _voc_pairs(root: Path, photos: Path, marks: Path, lists: Mapping[str, set[str]] | None) -> MaskPairs:
+    lists = read_image_sets(root, splits, "Segmentation")
     by_stem = [{Path(name).stem: name for name in list_images(at).images} for at in (photos, marks)]
     if lists is None:
         lists = {"": set(by_stem[1])}
@@ -229,7 +265,8 @@ def _voc_pairs(root: Path, photos: Path, marks: Path, lists: Mapping[str, set[st
                 continue
             what = f"there is no such mask in {marks}" if photo else f"there is no such photo in {photos}"
             listed_in = f"is listed for {split}, but " if split else "is a mask, but "
-            found.lone.append(BadAnnotationError(marks / f"{name}.png", listed_in + what))
+            path = photos / photo if photo else marks / (mask or f"{name}.png")
+            found.lone.append(Lone(str(path), listed_in + what, photo=photo is not None, split=split))
     unlisted = sorted(set(by_stem[1]).difference(*lists.values()))
     if unlisted:
         were = "was" if len(unlisted) == 1 else "were"

@@ -5,8 +5,16 @@ import re
 from pathlib import Path
 
 from kerasvision.data.coco_label_maps import coco_masks
-from kerasvision.data.mask_folders import camvid, masks, pascal_voc_masks
-from kerasvision.data.mask_pairs import pair_roots, split_roots
+from kerasvision.data.mask_folders import (
+    camvid,
+    camvid_legend,
+    masks,
+    pascal_voc_masks,
+    voc_legend,
+    voc_pairs,
+    voc_roots,
+)
+from kerasvision.data.mask_pairs import MaskPairs, find_pairs, pair_roots, split_roots
 from kerasvision.data.vision_data import VisionData
 from kerasvision.errors import DataError
 
@@ -17,7 +25,19 @@ def _folders(path: str | os.PathLike, **settings) -> VisionData:
 
 # Names of frames start with that of one of its videos.
 _CAMVID_FRAME = re.compile("(0001TP|0006R0|0016E5|Seq05VD)_")
+
+
+def _pairs_of_folders(path: Path) -> MaskPairs:
+    return find_pairs(path, path)
+
+
 LOADERS = {"voc": pascal_voc_masks, "coco": coco_masks, "camvid": camvid, "folders": _folders}
+# Which mask belongs to which photo, and what is known of the values, as arguments of `masks`.
+LAYOUTS = {
+    "voc": (voc_pairs, voc_legend),
+    "camvid": (_pairs_of_folders, camvid_legend),
+    "folders": (_pairs_of_folders, lambda path: {}),
+}
 
 
 def read_masks(path: str | os.PathLike, *, annotations: str = "auto", **settings) -> VisionData:
@@ -39,13 +59,19 @@ def read_masks(path: str | os.PathLike, *, annotations: str = "auto", **settings
         )
     if not Path(path).expanduser().exists():
         raise DataError(f"{os.fspath(path)} is not there.")
+    if Path(path).expanduser().is_file() and Path(path).suffix.lower() != ".json":
+        raise DataError(
+            f"{os.fspath(path)} must be a folder or a JSON file of COCO. Received: another file. If it is an "
+            "archive, unpack it first."
+        )
     kind = mask_format_of(Path(path).expanduser()) if annotations == "auto" else annotations
     if kind is None:
         raise DataError(
             f"{os.fspath(path)} has no masks in a layout that is known by its look: folders `images` and "
             "`masks`, `train` and `trainannot` (CamVid), JPEGImages and SegmentationClass (Pascal VOC) or a "
             "JSON file with outlines (COCO). Give the folder that holds both photos and masks, or use "
-            "`kv.data.masks(images, masks)`."
+            "`kv.data.masks(images, masks)`. Tools with files of their own (LabelMe, Supervisely, …) export "
+            "COCO or masks."
         )
     return LOADERS[kind](path, **settings)
 
@@ -54,7 +80,7 @@ def mask_format_of(path: Path) -> str | None:
     """Return `"voc"`, `"coco"`, `"camvid"` or `"folders"` after the look of a folder or file, or `None`."""
     if not path.is_dir():
         return "coco" if path.suffix.lower() == ".json" else None
-    if (path / "JPEGImages").is_dir() and (path / "SegmentationClass").is_dir():
+    if voc_roots(path):
         return "voc"
     if splits := split_roots(path):
         photos = (file.name for file in splits["train"][0].iterdir())

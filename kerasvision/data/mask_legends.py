@@ -12,7 +12,7 @@ from kerasvision.data.assembling import check_class_names
 from kerasvision.data.label_maps import MOST_CLASSES
 from kerasvision.data.mask_coding import ColourTable
 from kerasvision.data.safe_parsing import brief, read_bytes
-from kerasvision.data.wording import listed, several
+from kerasvision.data.wording import listed
 from kerasvision.errors import DataError
 from kerasvision.metrics.segmentation import VOID
 
@@ -74,7 +74,7 @@ def choose_legend(
     voids, told = _void_values(void, named, table)
     notes += told
     if named is None:
-        named = _unnamed([value for value in values.tolist() if value not in voids])
+        named = _unnamed([value for value in values.tolist() if value not in voids], VOID in values)
         shown = ", ".join(str(value) for value in named)
         notes.append(
             f"The classes are named after the values that occur in the masks: {shown}. Pass `class_names`."
@@ -123,7 +123,7 @@ def _is_value(value) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= value <= 255
 
 
-def _unnamed(values: Sequence[int]) -> dict[int, str]:
+def _unnamed(values: Sequence[int], void: bool) -> dict[int, str]:
     if len(values) > MOST_UNNAMED:
         raise DataError(
             f"The masks hold {len(values)} different values ({listed(list(map(str, values)))}). If these are "
@@ -131,10 +131,10 @@ def _unnamed(values: Sequence[int]) -> dict[int, str]:
             f"saved as PNG and resized by nearest neighbour."
         )
     if len(values) < 2:
+        held = [*(f"the value {value}" for value in values), *(["void (255)"] if void else [])]
         raise DataError(
-            f"The masks hold {several(len(values), 'value')} beside void "
-            f"({', '.join(map(str, values)) or 'none'}), so there is nothing to tell apart. If 255 is a "
-            f"class and not void, pass class_names={{0: …, 255: …}}."
+            f"The masks hold nothing but {' and '.join(held) or 'void'}, so there is nothing to tell apart."
+            + (" If 255 is a class and not void, pass class_names={0: …, 255: …}." if void else "")
         )
     return {value: f"class {value}" for value in values}
 

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kerasvision.data.folders import SPLIT_FOLDERS, split_folders
@@ -16,6 +16,7 @@ from kerasvision.errors import BadAnnotationError, DataError
 _ENDINGS = ("annot", "_annot", "_labels", "_masks", "labels", "masks", "_mask", "_label")
 _PHOTOS = ("images", "image", "imgs", "img", "photos", "JPEGImages")
 _MASKS = ("masks", "mask", "labels", "label", "annotations", "SegmentationClass", "labelIds", "gt")
+_MASKS += ("masks_machine",)  # of Supervisely: numbers of classes
 _SHOWN = 3
 
 
@@ -36,6 +37,27 @@ class MaskPair:
     split: str = ""
 
 
+@dataclass(frozen=True)
+class Lone:
+    """A photo without a mask, or a mask without a photo.
+
+    Args:
+        path: absolute path of what is there; of the mask, where neither is.
+        reason: what is wrong with it, as it follows the path in an error.
+        photo: whether it is a photo.
+        split: `"train"`, `"validation"`, `"test"` or `""`.
+    """
+
+    path: str
+    reason: str
+    photo: bool = False
+    split: str = ""
+
+    def error(self) -> BadAnnotationError:
+        """Return this as the error that a loader raises."""
+        return BadAnnotationError(self.path, self.reason)
+
+
 @dataclass
 class MaskPairs:
     """What pairing found.
@@ -49,7 +71,7 @@ class MaskPairs:
     """
 
     pairs: list[MaskPair] = field(default_factory=list)
-    lone: list[BadAnnotationError] = field(default_factory=list)
+    lone: list[Lone] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     origin: str = ""
     root: Path | None = None
@@ -94,7 +116,7 @@ def _by_split(images, masks) -> MaskPairs:
         part = find_pairs(images[split], masks[split])
         prefix = f"{split}/" if len({*map(str, images.values())}) > 1 else ""
         whole.pairs += [MaskPair(p.photo, p.mask, prefix + p.name, split) for p in part.pairs]
-        whole.lone += part.lone
+        whole.lone += [replace(one, split=split) for one in part.lone]
         whole.notes += [note for note in part.notes if note not in whole.notes]
     roots = [str(Path(pair.photo).parent) for pair in whole.pairs]
     whole.origin = os.path.commonpath(roots) if roots else ""
@@ -159,8 +181,8 @@ def _in_folders(images: Path, masks: Path) -> MaskPairs:
     if images == masks or not photos or not marks:
         raise DataError(
             f"No photos with masks in {images} and {masks}. Found: {listing.found()}; "
-            f"{mask_listing.found()}. Give the folder of the photos and the folder of the masks, whose files "
-            f"have the same names."
+            f"{mask_listing.found()}. Give the folder of the photos and the folder of the masks, image files "
+            f"of the same names; where both lie in one folder, two lists of files in the same order."
         )
     pairs, alone, lost, notes = _match(photos, marks)
     if not pairs:
@@ -169,9 +191,11 @@ def _in_folders(images: Path, masks: Path) -> MaskPairs:
             f"Masks: {listed(marks, _SHOWN)}. Pass two lists of files in the same order instead."
         )
     splits = split_folders(_under(listing, images, masks))
-    found = [MaskPair(str(images / p), str(masks / m), p, splits.get(p.split("/")[0], "")) for p, m in pairs]
-    lone = [BadAnnotationError(images / name, f"has no mask of its name in {masks}") for name in alone]
-    lone += [BadAnnotationError(masks / name, f"is a mask without a photo in {images}") for name in lost]
+    split_of = {name: splits.get(name.split("/")[0], "") for name in photos}
+    found = [MaskPair(str(images / p), str(masks / m), p, split_of[p]) for p, m in pairs]
+    without = f"has no mask of its name in {masks}"
+    lone = [Lone(str(images / name), without, photo=True, split=split_of[name]) for name in alone]
+    lone += [Lone(str(masks / name), f"is a mask without a photo in {images}") for name in lost]
     return MaskPairs(found, lone, notes, origin=str(images), root=images)
 
 
@@ -191,17 +215,15 @@ def _under(listing: Listing, root: Path, other: Path) -> Listing:
 
 def _match(photos: Sequence[str], masks: Sequence[str]):
     """Return pairs, photos and masks that are left, and notes; the way that matches most is taken."""
-    ending = _common_ending(photos, masks)
-    ways: list[tuple[Callable, str]] = [(_path_key, ""), (_stem_key, "")] + (
-        [(_path_key, ending), (_stem_key, ending)] if ending else []
-    )
+    affixes = [("", ""), ("", _common_ending(photos, masks)), (_common_beginning(photos, masks), "")]
     best = None
-    for key, cut in ways:
-        keyed = [_keyed(photos, key, ""), _keyed(masks, key, cut)]
-        both = [name for name in keyed[0] if name in keyed[1]]
-        if best is None or len(both) > len(best[0]):
-            best = both, keyed, key, cut
-    both, (by_photo, by_mask), key, cut = best
+    for affix in dict.fromkeys(affixes):
+        for key in (_path_key, _stem_key):
+            keyed = [_keyed(photos, key, ("", "")), _keyed(masks, key, affix)]
+            both = [name for name in keyed[0] if name in keyed[1]]
+            if best is None or len(both) > len(best[0]):
+                best = both, keyed, affix
+    both, (by_photo, by_mask), (beginning, ending) = best
     for found, argument in ((by_photo, "images"), (by_mask, "masks")):
         twice = next((names for name, names in found.items() if len(names) > 1 and name in both), None)
         if twice:
@@ -209,16 +231,19 @@ def _match(photos: Sequence[str], masks: Sequence[str]):
     pairs = [(by_photo[name][0], by_mask[name][0]) for name in both]
     used = {name for pair in pairs for name in pair}
     alone, lost = ([n for n in names if n not in used] for names in (photos, masks))
-    notes = [f"A mask is called as its photo with {cut!r} behind it."] if cut else []
+    notes = [f"A mask is called as its photo with {ending!r} behind it."] if ending else []
+    notes += [f"A mask is called as its photo with {beginning!r} before it."] if beginning else []
     return pairs, alone, lost, notes
 
 
-def _keyed(names: Sequence[str], key: Callable, ending: str) -> dict[str, list[str]]:
+def _keyed(names: Sequence[str], key: Callable, affix: tuple[str, str]) -> dict[str, list[str]]:
+    beginning, ending = affix
     found: dict[str, list[str]] = {}
     for name in names:
-        stem = os.path.splitext(name)[0]
-        if stem.endswith(ending):
-            found.setdefault(key(stem[: len(stem) - len(ending)]), []).append(name)
+        folder, slash, stem = os.path.splitext(name)[0].rpartition("/")
+        if stem.startswith(beginning) and stem.endswith(ending) and len(stem) > len(beginning + ending):
+            bare = stem[len(beginning) : len(stem) - len(ending)]
+            found.setdefault(key(folder + slash + bare), []).append(name)
     return found
 
 
@@ -232,11 +257,23 @@ def _stem_key(stem: str) -> str:
 
 def _common_ending(photos: Sequence[str], masks: Sequence[str]) -> str:
     """Return what most masks have behind the name of a photo, such as "_mask"; "" if nothing."""
-    stems = {_stem_key(os.path.splitext(name)[0]) for name in photos}
-    endings = Counter()
-    for name in masks:
-        stem = _stem_key(os.path.splitext(name)[0])
-        longest = next((n for n in range(len(stem), 0, -1) if stem[:n] in stems), None)
+    return _usual_rest(_stems(photos), _stems(masks))
+
+
+def _common_beginning(photos: Sequence[str], masks: Sequence[str]) -> str:
+    """Return what most masks have before the name of a photo, such as "mask_"; "" if nothing."""
+    photos, masks = ([stem[::-1] for stem in _stems(names)] for names in (photos, masks))
+    return _usual_rest(photos, masks)[::-1]
+
+
+def _stems(names: Sequence[str]) -> list[str]:
+    return [_stem_key(os.path.splitext(name)[0]) for name in names]
+
+
+def _usual_rest(photos: Sequence[str], masks: Sequence[str]) -> str:
+    known, rests = set(photos), Counter()
+    for stem in masks:
+        longest = next((n for n in range(len(stem), 0, -1) if stem[:n] in known), None)
         if longest:
-            endings[stem[longest:]] += 1
-    return endings.most_common(1)[0][0] if endings else ""
+            rests[stem[longest:]] += 1
+    return rests.most_common(1)[0][0] if rests else ""

@@ -23,7 +23,8 @@ def segment_fault(segment, size: tuple[int, int] | None) -> str | None:
         return _runs_fault(segment, size)
     if not isinstance(segment, list) or not all(_is_polygon(polygon) for polygon in segment):
         return (
-            "has a `segmentation` that is neither a list of polygons (three points or more) nor run lengths"
+            "has a `segmentation` that is neither a list of polygons [[x0, y0, x1, y1, …], …] (three points "
+            "or more) nor run lengths"
         )
     return None
 

@@ -203,7 +203,10 @@ BAD = {
         "do not make up",
     ),
     "bad text": ({"category_id": 7, "segmentation": {"size": list(SIZE), "counts": "abc~~"}}, "run lengths"),
-    "category": ({"category_id": 5, "segmentation": rectangle(1, 1, 9, 9)}, "none of the class names"),
+    "category": (
+        {"category_id": 5, "segmentation": rectangle(1, 1, 9, 9)},
+        "has the category 5, which the file",
+    ),
 }
 
 

@@ -215,7 +215,9 @@ def test_binary_masks_are_told(folders):
     assert explicit.class_names == ("skin", "mole") and not explicit.notes
     named = masks(images, marks, class_names=["skin", "mole"], **QUICK)
     assert named.class_names == ("skin", "mole") and named.notes
-    with pytest.raises(DataError, match=r"1 value beside void \(0\).*class_names=\{0: …, 255: …\}"):
+    with pytest.raises(
+        DataError, match=r"nothing but the value 0 and void \(255\).*class_names=\{0: …, 255: …\}"
+    ):
         masks(images, marks, void=255, **QUICK)
 
 

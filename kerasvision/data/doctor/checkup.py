@@ -116,15 +116,21 @@ def check(
     without size, outside of the image, of unknown classes or drawn twice; annotations of another image size
     or without image; images without annotation; objects that are tiny at the input size.
 
+    Folders with masks (`images/` and `masks/`, CamVid, Pascal VOC's `SegmentationClass`) are told likewise.
+    Found are masks of another size than their image, without image, with soft edges, saved with loss or
+    void all over; images without mask; values that stand for no class; 0 and 255 alone; classes that hardly
+    occur; and videos whose frames are in several splits. Where `masks` needs more arguments, such as a table
+    of colours, load first: `check(masks(images, masks, colours=…, on_bad_file="skip"))`.
+
     Args:
-        data: a folder as for `image_folder`, `pascal_voc`, `coco` or `yolo`; a file as for `image_csv`,
-            `box_csv`, `coco` or `yolo`; or a `VisionData`, whose splits are then compared.
+        data: a folder as for `image_folder`, `pascal_voc`, `coco`, `yolo` or `read_masks`; a file as
+            for `image_csv`, `box_csv`, `coco` or `yolo`; or a `VisionData`, whose splits are then compared.
         near_duplicates: look for copies that were resized or saved again, too.
         page: HTML file to write, with pictures of what was found.
         clean_list: CSV file to write for `image_csv`, with `path,label` and, where there are splits, `split`:
             without what cannot be read, without images that lie in two classes, with one image of each group
             of copies. Of copies in several splits the one in test is kept, then that in validation: what is
-            measured stays the same.
+            measured stays the same. Not for boxes and masks.
 
     Returns:
         A `Checkup`: `.ok`, `.problems`, `.counts`, `.summary()`; print it for a table.
@@ -144,11 +150,8 @@ def check(
     intake = take_in(data)
     page = _outside(page, intake, "page", ".html")
     clean_list = _outside(clean_list, intake, "clean_list", ".csv")
-    if clean_list is not None and intake.boxes is not None:
-        raise DataError(
-            "`clean_list` lists images with classes. For boxes load with on_bad_file='skip' and write what "
-            "is left by `write_pascal_voc`, `write_coco`, `write_yolo` or `write_box_csv`."
-        )
+    if clean_list is not None and not intake.classified:
+        raise DataError("`clean_list` lists images with classes. " + _instead_of_a_list(intake))
     exams = examine_all(intake.sources, intake.names)
     masks = ()
     if intake.masks is not None:
@@ -177,14 +180,27 @@ def check(
     return checkup
 
 
+def _instead_of_a_list(intake: Intake) -> str:
+    """Say what to do where there is no class an image that a list could hold."""
+    if intake.masks is not None:
+        return (
+            "For masks load with on_bad_file='skip', which leaves out what cannot be used, and move copies "
+            "and sequences that are in two splits by hand: `.problems` and the page name them."
+        )
+    return (
+        "For boxes load with on_bad_file='skip' and write what is left by `write_pascal_voc`, `write_coco`, "
+        "`write_yolo` or `write_box_csv`."
+    )
+
+
 def _problems(seen: Seen) -> tuple[Problem, ...]:
     """Apply all rules; errors first, within a severity in the order of the rules (leaks come first)."""
-    rules = RULES
+    rules = (*TWIN_RULES, *RULES)
     if seen.intake.boxes is not None:
-        rules = (*BOX_RULES, *IMAGE_RULES)
-    if seen.intake.masks is not None:
-        rules = (*SEQUENCE_RULES, *MASK_RULES, *IMAGE_RULES)
-    found = [problem for rule in (*TWIN_RULES, *rules) for problem in rule(seen)]
+        rules = (*TWIN_RULES, *BOX_RULES, *IMAGE_RULES)
+    if seen.intake.masks is not None:  # neighbouring frames of a video are nearly copies: it is told first
+        rules = (*SEQUENCE_RULES, *TWIN_RULES, *MASK_RULES, *IMAGE_RULES)
+    found = [problem for rule in rules for problem in rule(seen)]
     return tuple(sorted(found, key=lambda problem: SEVERITIES.index(problem.severity)))
 
 
@@ -215,6 +231,8 @@ def _facts(seen: Seen) -> dict[str, str]:
     facts = {"Images": f"{len(seen.exams):,}", "Classes": str(len(seen.intake.class_names))}
     if seen.intake.split_names:
         facts["Splits"] = ", ".join(seen.intake.split_names)
+    if seen.masks:
+        facts["Masks"] = _mask_facts(seen)
     if good:
         areas = np.array([(exam.width * exam.height, exam.width, exam.height) for exam in good])
         order = np.argsort(areas[:, 0], kind="stable")
@@ -227,6 +245,14 @@ def _facts(seen: Seen) -> dict[str, str]:
             facts["Formats"] = ", ".join(formats)
         facts["On disk" if formats else "In memory"] = f"{sum(exam.size for exam in good) / 1e6:,.1f} MB"
     return facts
+
+
+def _mask_facts(seen: Seen) -> str:
+    usable = [exam for _, exam in seen.usable_masks()]
+    words = f"{len(usable):,}"
+    if usable and seen.intake.class_names:
+        words += f", {seen.void_share:.1%} of their pixels void"
+    return " ".join([f"{words}.", *seen.intake.masks.notes]) if seen.intake.masks.notes else words
 
 
 def _pictured(intake: Intake, problems: tuple[Problem, ...]) -> dict[str, Picture]:

@@ -127,6 +127,17 @@ class Seen:
                 there[names[label]] = images + 1, before + pixels
         return counts
 
+    def masks_in(self, split: str) -> int:
+        """Return how many masks of a split (or "all") can be read."""
+        return sum((self.intake.splits[i] or "all") == split for i, _ in self.usable_masks())
+
+    @cached_property
+    def void_share(self) -> float:
+        """Share of the pixels of all masks that are void, in [0, 1]."""
+        meaning, exams = self.intake.masks.meaning, [exam for _, exam in self.usable_masks()]
+        void = sum(n for exam in exams for v, n in exam.values.items() if meaning.get(v) == VOID)
+        return void / max(1, sum(exam.pixels for exam in exams))
+
     @cached_property
     def binary(self) -> bool:
         """Whether the masks hold 0 and 255 and nothing else."""

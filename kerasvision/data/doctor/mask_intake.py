@@ -10,13 +10,19 @@ import numpy as np
 from PIL import ImageColor
 
 from kerasvision.data.doctor.mask_exam import MaskExam, examine_mask, packed, value_of
-from kerasvision.data.folders import SPLIT_FOLDERS
-from kerasvision.data.mask_coding import ColourTable, Stored, open_mask
-from kerasvision.data.mask_legends import choose_legend
-from kerasvision.data.mask_pairs import MaskPairs, find_pairs, pair_roots, split_roots
+from kerasvision.data.mask_coding import (
+    MOST_COLOURS,
+    TOO_MANY_COLOURS,
+    ColourTable,
+    Stored,
+    open_mask,
+)
+from kerasvision.data.mask_formats import LAYOUTS, mask_format_of
+from kerasvision.data.mask_legends import choose_legend, colour_table
+from kerasvision.data.mask_pairs import MaskPairs
 from kerasvision.data.vision_data import SPLITS, VisionData
 from kerasvision.data.wording import listed, several
-from kerasvision.errors import BadAnnotationError, BadImageError, DataError
+from kerasvision.errors import BadImageError, DataError
 from kerasvision.metrics.segmentation import VOID
 from kerasvision.report.box_pictures import colour_of
 
@@ -47,7 +53,8 @@ class MaskIntake:
         class_names: what is told of the classes, as `choose_legend` takes it.
         table: which colours stand for which classes; `None` where values do.
         void: what is told of void, as `choose_legend` takes it.
-        alone: masks that belong to no image.
+        alone: masks that belong to no image: (name, reason).
+        notes: how masks were matched with images.
         meaning: value or colour -> index of its class, or `VOID`; known once all masks are read.
         problem: why it cannot be told which values are classes, or None.
     """
@@ -57,7 +64,8 @@ class MaskIntake:
     class_names: Sequence[str] | Mapping[int, str] | None = None
     table: ColourTable | None = None
     void: object = "auto"
-    alone: tuple[str, ...] = ()
+    alone: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
     meaning: Mapping[Value, int] = field(default_factory=dict)
     problem: str | None = None
 
@@ -65,6 +73,11 @@ class MaskIntake:
     def coloured(self) -> bool:
         """Whether colours, not numbers, tell the classes."""
         return self.table is not None
+
+    @property
+    def named(self) -> bool:
+        """Whether names of classes were given, and not made up after the values that occur."""
+        return self.class_names is not None or self.table is not None
 
     def settled(self, exams: Sequence[MaskExam | None]) -> tuple[tuple[str, ...], "MaskIntake"]:
         """Return the names of the classes, and this with the meaning of the values that occur."""
@@ -138,47 +151,43 @@ def class_colour(label: int) -> tuple[int, int, int]:
 
 
 def masked_path(path: Path) -> Masked | None:
-    """Read a folder with masks; `None` where it has none.
+    """Read a folder with masks, in a layout that is known by its look; `None` where it has none.
 
     Raises:
         DataError: the folder says that it has masks, but they cannot be paired at all.
     """
-    if not path.is_dir() or not (split_roots(path) or pair_roots(path)):
+    kind = mask_format_of(path) if path.is_dir() else None
+    if kind not in LAYOUTS:
         return None
-    return paired(find_pairs(path, path), path.absolute())
+    pairs_of, legend_of = LAYOUTS[kind]
+    root = path.absolute()
+    return _paired(pairs_of(root), root, legend_of(root))
 
 
-def paired(found: MaskPairs, root: Path, **legend) -> Masked:
-    """Put together photos and masks in files.
-
-    Args:
-        found: which belong together, and which are left over.
-        root: the folder that is checked.
-        **legend: `class_names`, `table` and `void` of `MaskIntake`.
-    """
+def _paired(found: MaskPairs, root: Path, legend: Mapping) -> Masked:
+    """Put together photos and masks in files."""
 
     def within(path: str) -> str:
         return os.path.relpath(path, root).replace(os.sep, "/")
 
-    bare = [one.path for one in found.lone if not _is_mask(one)]
-    masks, split_names = [pair.mask for pair in found.pairs], {pair.split for pair in found.pairs} - {""}
-    splits = [SPLIT_FOLDERS.get(within(path).split("/")[0].lower(), "") for path in bare]
+    masks = [pair.mask for pair in found.pairs]
+    bare = [one for one in found.lone if one.photo]
+    photos = [*(pair.photo for pair in found.pairs), *(one.path for one in bare)]
     return Masked(
         root=root,
-        sources=[*(pair.photo for pair in found.pairs), *bare],
-        names=[within(path) for path in (*(pair.photo for pair in found.pairs), *bare)],
-        splits=[*(pair.split for pair in found.pairs), *(s if s in split_names else "" for s in splits)],
+        sources=photos,
+        names=[within(photo) for photo in photos],
+        splits=[one.split for one in (*found.pairs, *bare)],
         masks=MaskIntake(
             names=[*map(within, masks), *([None] * len(bare))],
             open=lambda i: open_mask(masks[i]),
-            alone=tuple(within(one.path) for one in found.lone if _is_mask(one)),
-            **legend,
+            class_names=legend.get("class_names"),
+            table=colour_table(legend["colours"]) if "colours" in legend else None,
+            void=legend.get("void", "auto"),
+            alone=tuple((within(one.path), one.reason) for one in found.lone if not one.photo),
+            notes=tuple(found.notes),
         ),
     )
-
-
-def _is_mask(one: BadAnnotationError) -> bool:
-    return one.reason.startswith("is a mask")
 
 
 def _occurring(exams: Sequence[MaskExam | None]) -> np.ndarray:
@@ -196,6 +205,8 @@ def _refuse_colours(exams: Sequence[MaskExam | None], table: ColourTable | None)
     """Raise where masks are coloured and no table says what the colours mean."""
     colours = Counter(value for exam in exams if exam for value in exam.values if isinstance(value, tuple))
     if colours and table is None:
+        if any(len(exam.values) > MOST_COLOURS for exam in exams if exam):
+            raise DataError(f"Masks have {several(len(colours), 'colour')} or more. {TOO_MANY_COLOURS}.")
         shown = listed([str(colour) for colour, _ in colours.most_common()])
         raise DataError(
             f"Masks are coloured ({several(len(colours), 'colour')}: {shown}), and which colour is which "

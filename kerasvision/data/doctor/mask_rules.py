@@ -4,10 +4,15 @@ from collections import Counter
 from collections.abc import Iterator
 
 from kerasvision.data.doctor.findings import Case, Problem, Seen
+from kerasvision.data.mask_coding import MOST_COLOURS
 from kerasvision.data.wording import listed, several
 from kerasvision.metrics.segmentation import VOID
 
 SKIP = 'Mend them, or leave them out by on_bad_file="skip".'
+TELL = (
+    "Say what the values mean as you load them, and check what is loaded: "
+    'check(masks(images, masks, class_names=… or colours=…, on_bad_file="skip")).'
+)
 FEW_IMAGES = 10  # in training, on which a class occurs
 RARE = 0.001  # of the pixels that are not void
 MUCH_VOID = 0.3  # of all pixels
@@ -34,7 +39,7 @@ def broken_masks(seen: Seen) -> Iterator[Problem]:
             "error" if len(masks.alone) > len(masks.names) else "warning",
             f"{several(len(masks.alone), 'mask', ('belongs', 'belong'))} to no image.",
             "Add the images, or correct the names: a mask is called as its image.",
-            tuple(Case((name,)) for name in masks.alone),
+            tuple(Case((name,), reason) for name, reason in masks.alone),
         )
     broken = [(i, e) for i, e in enumerate(seen.masks) if e is not None and e.reason]
     lost = [(i, exam.reason) for i, exam in broken if not exam.lossy]
@@ -106,12 +111,9 @@ def soft_masks(seen: Seen) -> Iterator[Problem]:
 def classes_told(seen: Seen) -> Iterator[Problem]:
     """Masks from which it cannot be told what the classes are, and masks of 0 and 255 alone."""
     if seen.intake.masks.problem:
-        yield Problem(
-            "classes",
-            "error",
-            seen.intake.masks.problem,
-            "Say what the values mean: by names of classes or a table of colours.",
-        )
+        # Where all are broken or soft, that says why.
+        if any(not exam.soft or len(exam.values) > MOST_COLOURS for _, exam in seen.usable_masks()):
+            yield Problem("classes", "error", seen.intake.masks.problem, TELL)
     elif seen.binary:
         label = seen.intake.masks.meaning.get(VOID, VOID)
         names = seen.intake.class_names
@@ -221,19 +223,18 @@ def poor_masks(seen: Seen) -> Iterator[Problem]:
             else "Fine where an image shows nothing else. Make sure that nothing was forgotten on them.",
             _pair_cases(seen, single),
         )
-    meaning, total = seen.intake.masks.meaning, sum(exam.pixels for _, exam, _ in counted)
-    share = sum(n for _, exam, _ in counted for v, n in exam.values.items() if meaning.get(v) == VOID) / total
-    if share > MUCH_VOID:
+    if seen.void_share > MUCH_VOID:
         yield Problem(
             "much void",
             "warning",
-            f"{share:.0%} of all pixels are void: they take no part in training or judging.",
+            f"{seen.void_share:.0%} of all pixels are void: they take no part in training or judging.",
             "Is void meant to be a class, such as the background? Then say so and give it a name.",
         )
 
 
 def mask_balance(seen: Seen) -> Iterator[Problem]:
     """Classes that do not occur in a split, or hardly."""
+    slip = "" if seen.intake.masks.named else " If it is a slip and no class, correct the masks."
     for split, counts in seen.counts().items():
         training, where = split in ("all", "train"), "" if split == "all" else f" in {split}"
         empty = [name for name, count in counts.items() if not count]
@@ -247,13 +248,7 @@ def mask_balance(seen: Seen) -> Iterator[Problem]:
                 else "How well these classes are found cannot be measured there: move some images.",
                 tuple(Case((), name) for name in empty),
             )
-        pixels = {name: count for name, (_, count) in seen.shown[split].items()}
-        total = sum(pixels.values()) or 1
-        rare = {
-            name: f"{pixels[name] / total:.2%} of the pixels, on {several(count, 'image')}"
-            for name, count in counts.items()
-            if count and training and (count < FEW_IMAGES or pixels[name] < RARE * total)
-        }
+        rare = _rare(seen, split) if training else {}
         if rare:
             yield Problem(
                 "rare class",
@@ -261,8 +256,35 @@ def mask_balance(seen: Seen) -> Iterator[Problem]:
                 f"{several(len(rare), 'class', ('is', 'are'))} rare{where}: "
                 f"{listed([f'{name} ({words})' for name, words in rare.items()])}.",
                 'More images of them help most. Train with class_weights="auto" or a Dice or Lovász loss, '
-                "and judge by the IoU of each class.",
+                "and judge by the IoU of each class." + slip,
                 tuple(Case((), f"{name}: {words}") for name, words in rare.items()),
+            )
+
+
+def _rare(seen: Seen, split: str) -> dict[str, str]:
+    """Return the classes that hardly occur in a split, and how often they do."""
+    pixels = {name: count for name, (_, count) in seen.shown[split].items()}
+    total = sum(pixels.values()) or 1
+    few = min(FEW_IMAGES, 0.5 * seen.masks_in(split))  # of few images all classes are on few
+    found = {}
+    for name, (images, count) in seen.shown[split].items():
+        if images and (images < few or count < RARE * total):
+            share = f"{count / total:.2%} of the" if count >= 5e-5 * total else f"{count:,}"
+            found[name] = f"{share} pixels, on {several(images, 'image')}"
+    return found
+
+
+def few_masks(seen: Seen) -> Iterator[Problem]:
+    """Hardly any masks to learn from."""
+    for split in {"all", "train"} & set(seen.shown):
+        count = seen.masks_in(split)
+        if 0 < count < FEW_IMAGES:
+            yield Problem(
+                "few images",
+                "warning",
+                f"There {'is' if count == 1 else 'are'} only {several(count, 'image')} with a mask"
+                f"{'' if split == 'all' else f' in {split}'}.",
+                "Enough to see that everything works; label more before you judge a model by it.",
             )
 
 
@@ -322,5 +344,6 @@ MASK_RULES = (
     palettes,
     mask_conflicts,
     poor_masks,
+    few_masks,
     mask_balance,
 )
