@@ -103,7 +103,9 @@ def assemble(
         origin=origin,
         notes=(
             *notes,
-            *_no_split(fractions, splits),
+            *_no_split(
+                fractions, splits, "identity is left" if task == "embed" else "class has an image to spare"
+            ),
             *(thin_identities(splits) if task == "embed" else _thin_classes(class_names, splits)),
         ),
         cache=cache,
@@ -190,10 +192,10 @@ def _refuse_shared(labels: np.ndarray, given: np.ndarray, class_names: Sequence[
         )
 
 
-def _no_split(fractions: Mapping[str, float], splits: Mapping[str, Samples]) -> list[str]:
+def _no_split(fractions: Mapping[str, float], splits: Mapping[str, Samples], why: str) -> list[str]:
     """Say which splits were asked for and are not there."""
     empty = [part for part, fraction in fractions.items() if fraction and part not in splits]
-    return [f"There is no {part} split: no class has an image to spare for it." for part in empty]
+    return [f"There is no {part} split: no {why} for it." for part in empty]
 
 
 def _thin_classes(class_names: Sequence[str], splits: Mapping[str, Samples]) -> list[str]:

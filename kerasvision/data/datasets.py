@@ -10,13 +10,12 @@ from typing import Literal
 
 import numpy as np
 
-from kerasvision.data.assembling import assemble
 from kerasvision.data.box_datasets import BoxFeature, box_feature, has_boxes, load_packed_boxes
 from kerasvision.data.box_loading import BoxSettings
-from kerasvision.data.in_memory import NumberedNames
+from kerasvision.data.labelled_loading import LabelSettings, load_packed
 from kerasvision.data.mask_datasets import load_packed_masks, mask_feature
 from kerasvision.data.mask_loading import MaskSettings
-from kerasvision.data.pixel_cache import DEFAULT_LIMIT, cache_home, pixel_cache
+from kerasvision.data.pixel_cache import DEFAULT_LIMIT, cache_home
 from kerasvision.data.positional import open_for_reading, read_at
 from kerasvision.data.preprocessing import Preprocessing, Resize
 from kerasvision.data.reading import check_mode
@@ -95,15 +94,14 @@ def from_tfds(
     """
     Preprocessing(image_size, resize)  # says what is wrong before anything is downloaded
     check_mode(on_bad_file)
-    builder = _builder(name, data_dir, download)
+    builder = open_builder(name, data_dir, download)
     task = _task(builder, task, label_key, boxes_key, mask_key)
     if task != "segment" and not (class_names is None and void == "auto"):
         raise DataError(f"`class_names` and `void` are for masks. Received them for the task {task!r}.")
     mask = mask_feature(builder, mask_key, image_key) if task == "segment" else None
-    image_key = mask.image_key if mask else _feature(builder, image_key, "Image", "image_key")
-    chosen = _choose(builder, splits)
-    home = (cache_home() if cache in (True, False, "auto") else Path(cache).expanduser()) / "packed"
-    pack = partial(_packed_splits, builder, chosen, home)
+    image_key = mask.image_key if mask else feature_named(builder, image_key, "Image", "image_key")
+    chosen = choose_splits(builder, splits)
+    pack = partial(packed_splits, builder, chosen, pack_home(cache))
     settings = dict(
         image_size=image_size,
         validation_fraction=validation_fraction,
@@ -119,15 +117,15 @@ def from_tfds(
         names = mask.names if class_names is None else class_names
         settings = MaskSettings(class_names=names, void=void, **settings)
         return _with_masks(builder, pack, mask.image_key, mask.key, settings)
-    settings = BoxSettings(**settings)
     if task == "detect":
-        return _with_boxes(builder, partial(pack, image_key), box_feature(builder, boxes_key), settings)
+        feature = box_feature(builder, boxes_key)
+        return _with_boxes(builder, partial(pack, image_key), feature, BoxSettings(**settings))
     if on_bad_file != "raise":
         raise DataError(
             "`on_bad_file` is for boxes and masks. Images with classes are read as the data set has them."
         )
-    label_key = _feature(builder, label_key, "ClassLabel", "label_key")
-    return _with_classes(builder, partial(pack, image_key), label_key, settings)
+    label_key = feature_named(builder, label_key, "ClassLabel", "label_key")
+    return _with_classes(builder, partial(pack, image_key), label_key, LabelSettings(**settings))
 
 
 def _with_boxes(builder, pack: Callable, feature: BoxFeature, settings: BoxSettings) -> VisionData:
@@ -147,32 +145,17 @@ def _nothing(example: dict) -> dict[str, np.ndarray]:
     return {"there": np.ones(1, bool)}
 
 
-def _with_classes(builder, pack: Callable, label_key: str, settings: BoxSettings) -> VisionData:
+def _with_classes(builder, pack: Callable, label_key: str, settings: LabelSettings) -> VisionData:
     sources, tables = pack(label_key, lambda example: {"labels": np.array([example[label_key]], np.int32)})
     labels = {part: table["labels"] for part, table in tables.items()}
-    _check_labelled(builder, labels)
-    preprocessing = Preprocessing(settings.image_size, settings.resize)
-    store = pixel_cache(
-        settings.cache,
-        facts=[sources.fingerprint()],
-        count=len(sources),
-        preprocessing=preprocessing,
-        encoded_bytes=sources.size,
-        limit=settings.cache_limit,
-    )
-    return assemble(
-        sources=sources,
-        labels=np.concatenate(list(labels.values())),
-        names=NumberedNames(builder.info.full_name, len(sources)),
+    check_labelled(builder, labels)
+    return load_packed(
+        sources,
+        np.concatenate(list(labels.values())),
+        settings,
         class_names=builder.info.features[label_key].names,
-        preprocessing=preprocessing,
-        validation_fraction=settings.validation_fraction,
-        test_fraction=settings.test_fraction,
         given=np.repeat(list(labels), [len(one) for one in labels.values()]),
-        seed=settings.seed,
-        batch_size=settings.batch_size,
-        origin=f"tensorflow-datasets {builder.info.full_name}",
-        cache=store,
+        title=builder.info.full_name,
     )
 
 
@@ -242,7 +225,12 @@ class _Joined(Sequence):
         return " ".join(part.fingerprint() for part in self.parts)
 
 
-def _builder(name, data_dir: str | os.PathLike | None, download: bool):
+def open_builder(name, data_dir: str | os.PathLike | None, download: bool):
+    """Return the builder of a data set, prepared.
+
+    Raises:
+        DataError: there is no such data set, or it is not prepared and `download` is False.
+    """
     import tensorflow_datasets as tfds
 
     try:
@@ -259,7 +247,12 @@ def _builder(name, data_dir: str | os.PathLike | None, download: bool):
     return builder
 
 
-def _feature(builder, key: str | None, kind: str, argument: str) -> str:
+def feature_named(builder, key: str | None, kind: str, argument: str) -> str:
+    """Return `key`, or the only feature of this kind.
+
+    Raises:
+        DataError: `key` is no such feature, or there is not exactly one.
+    """
     features = builder.info.features
     fitting = [name for name, feature in features.items() if type(feature).__name__ == kind]
     if key in fitting or (key is None and len(fitting) == 1):
@@ -270,7 +263,12 @@ def _feature(builder, key: str | None, kind: str, argument: str) -> str:
     )
 
 
-def _choose(builder, splits: Mapping[str, str] | None) -> dict[str, str]:
+def choose_splits(builder, splits: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the splits of the data set to use, in order of `SPLITS`.
+
+    Raises:
+        DataError: there is none for training, or one is not there or empty.
+    """
     there = builder.info.splits
     if splits is None:
         splits = {part: name for part, names in _USUAL.items() for name in names if name in there}
@@ -310,7 +308,17 @@ def _task(
     return "detect" if label_key is None and "ClassLabel" not in kinds and has_boxes(builder) else "classify"
 
 
-def _check_labelled(builder, labels: Mapping[str, np.ndarray]) -> None:
+def pack_home(cache: bool | str | os.PathLike) -> Path:
+    """Return the folder where encoded images are packed."""
+    return (cache_home() if cache in (True, False, "auto") else Path(cache).expanduser()) / "packed"
+
+
+def check_labelled(builder, labels: Mapping[str, np.ndarray]) -> None:
+    """Refuse splits that have images without a class.
+
+    Raises:
+        DataError: a label is negative.
+    """
     for part, numbers in labels.items():
         if numbers.min() < 0:
             raise DataError(
@@ -319,10 +327,19 @@ def _check_labelled(builder, labels: Mapping[str, np.ndarray]) -> None:
             )
 
 
-def _packed_splits(
+def packed_splits(
     builder, chosen: Mapping[str, str], home: Path, image_key: str, target_key: str, columns: Callable
 ) -> tuple["_Joined", dict[str, dict[str, np.ndarray]]]:
-    """Return the images of all splits in a row, and for each split what is said of them."""
+    """Return the images of all splits in a row, and for each split what is said of them.
+
+    Args:
+        builder: of tensorflow-datasets.
+        chosen: "train", "validation", "test" -> split of the data set.
+        home: the folder where they are packed on first use.
+        image_key: the feature of the image.
+        target_key: what `columns` reads, for the name of the pack.
+        columns: example -> arrays of what is said of it.
+    """
     packed = {
         part: _packed(builder, split, image_key, target_key, home, columns) for part, split in chosen.items()
     }

@@ -1,7 +1,8 @@
 """A folder of class folders, or of train, validation and test folders, as a `VisionData`."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -97,8 +98,17 @@ def image_folder(
     return load_folder(folder, settings)
 
 
-def load_folder(folder: str | os.PathLike, settings: LabelSettings) -> VisionData:
+def load_folder(
+    folder: str | os.PathLike,
+    settings: LabelSettings,
+    choose_splits: Callable[[Found, Sequence[str]], np.ndarray] | None = None,
+) -> VisionData:
     """Read a folder of class folders, or of the folders of identities, as `image_folder` describes it.
+
+    Args:
+        folder: the folder.
+        settings: the arguments of the loader.
+        choose_splits: images and class names -> the split of each; by default the folders say it, if at all.
 
     Raises:
         DataError: as for `image_folder`; for identities: one of them is in two splits.
@@ -108,6 +118,8 @@ def load_folder(folder: str | os.PathLike, settings: LabelSettings) -> VisionDat
     layout = find_layout(root, listing, settings.task)
     check_class_names(layout.classes, task=settings.task)
     found, stray = label_by_folder(root.absolute(), listing, layout, skip=settings.on_bad_file == "skip")
+    if choose_splits is not None:
+        found = replace(found, splits=choose_splits(found, layout.classes))
     return load_labelled(
         found,
         layout.classes,

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -10,8 +11,10 @@ from kerasvision.data.assembling import assemble
 from kerasvision.data.folders import load_folder
 from kerasvision.data.in_memory import NumberedNames, check_images, check_labels
 from kerasvision.data.labelled_loading import LabelSettings
+from kerasvision.data.pairs import Pairs, read_pairs
 from kerasvision.data.pixel_cache import DEFAULT_LIMIT
 from kerasvision.data.preprocessing import Preprocessing, Resize
+from kerasvision.data.reading import Found
 from kerasvision.data.tables import load_table
 from kerasvision.data.vision_data import SPLITS, VisionData
 from kerasvision.errors import DataError
@@ -55,7 +58,7 @@ def identity_folder(
         DataError: an identity is in two splits, there are too few to split, or as for `image_folder`.
         BadImageError: (when read) an image cannot be used; the message names the file.
     """
-    settings = _settings(
+    settings = identity_settings(
         by_identity_split,
         image_size=image_size,
         seed=seed,
@@ -66,6 +69,72 @@ def identity_folder(
         cache_limit=cache_limit,
     )
     return load_folder(folder, settings)
+
+
+def lfw_folder(
+    folder: str | os.PathLike,
+    pairs: str | os.PathLike | Pairs | None = None,
+    *,
+    image_size: int | tuple[int, int] = 112,
+    by_identity_split: Sequence[float] = (0.8, 0.2),
+    seed: int = 0,
+    batch_size: int = 32,
+    resize: Resize = "stretch",
+    on_bad_file: Literal["raise", "skip"] = "raise",
+    cache: bool | str | os.PathLike = "auto",
+    cache_limit: int = DEFAULT_LIMIT,
+) -> VisionData:
+    """Read a folder as Labeled Faces in the Wild is laid out: `person/person_0001.jpg`, and a file of pairs.
+
+    Everyone on a pair is in the test split with all photos, and nobody else; `read_pairs(pairs)
+    .indices(data.files["test"])` says where the photos of the pairs are. The others are split by
+    `by_identity_split`. Without `pairs` it is an `identity_folder`.
+
+    Args:
+        folder: the folder of people.
+        pairs: `pairs.txt`, `pairsDevTest.txt` or one of the same form (`read_pairs`).
+        image_size: (height, width) in pixels, or one number.
+        by_identity_split: as for `identity_folder`, of the people on no pair.
+        seed: of the splits and of the order of training images.
+        batch_size: images in a batch.
+        resize: as for `Preprocessing`; LFW's photos are 250 pixels wide with the face in the middle.
+        on_bad_file: `"raise"` or `"skip"`, as for `image_folder`.
+        cache: as for `image_folder`.
+        cache_limit: as for `image_folder`.
+
+    Returns:
+        A `VisionData` of task `"embed"`.
+
+    Raises:
+        DataError: a photo of a pair is not there, a line is wrong, or as for `identity_folder`.
+        BadImageError: (when read) an image cannot be used; the message names the file.
+    """
+    settings = identity_settings(
+        by_identity_split,
+        image_size=image_size,
+        seed=seed,
+        batch_size=batch_size,
+        resize=resize,
+        on_bad_file=on_bad_file,
+        cache=cache,
+        cache_limit=cache_limit,
+    )
+    if pairs is None:
+        return load_folder(folder, settings)
+    pairs = pairs if isinstance(pairs, Pairs) else read_pairs(pairs)
+    return load_folder(folder, settings, partial(_people_on_pairs, pairs))
+
+
+def _people_on_pairs(pairs: Pairs, found: Found, people: Sequence[str]) -> np.ndarray:
+    """Return "test" for the photos of everyone on a pair, and "train" for the others."""
+    if found.splits is not None:
+        raise DataError(
+            "`pairs` says who is in the test split, but so do the folders. Received: folders train, test, … "
+            "Put the folders of all people into one folder, or leave `pairs` out."
+        )
+    pairs.indices(found.names)  # which says what is missing
+    tested = np.isin(people, list(pairs.people))
+    return np.where(tested[found.labels], "test", "train")
 
 
 def identity_csv(
@@ -108,7 +177,7 @@ def identity_csv(
         DataError: an identity is in two splits, or as for `image_csv`.
         BadImageError: (when read) an image cannot be used; the message names the file.
     """
-    settings = _settings(
+    settings = identity_settings(
         by_identity_split,
         image_size=image_size,
         seed=seed,
@@ -209,7 +278,12 @@ def split_fractions(by_identity_split: Sequence[float]) -> dict[str, float]:
     return {"validation": shares[1], "test": shares[2] if len(shares) == 3 else 0.0}
 
 
-def _settings(by_identity_split: Sequence[float], **settings) -> LabelSettings:
+def identity_settings(by_identity_split: Sequence[float], **settings) -> LabelSettings:
+    """Return the settings of a loader of identities.
+
+    Raises:
+        DataError: as for `split_fractions` and `Preprocessing`.
+    """
     fractions = split_fractions(by_identity_split)
     return LabelSettings(
         task="embed",

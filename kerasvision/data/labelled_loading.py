@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from kerasvision.data.assembling import assemble
-from kerasvision.data.pixel_cache import DEFAULT_LIMIT
+from kerasvision.data.in_memory import NumberedNames
+from kerasvision.data.pixel_cache import DEFAULT_LIMIT, pixel_cache
 from kerasvision.data.preprocessing import Preprocessing, Resize
 from kerasvision.data.reading import Found, check_mode, keep_readable, open_cache, report_skipped
 from kerasvision.data.vision_data import VisionData
@@ -92,4 +95,51 @@ def load_labelled(
         notes=notes,
         cache=store,
         slots=kept.slots,
+    )
+
+
+def load_packed(
+    sources: Sequence[bytes],
+    labels: np.ndarray,
+    settings: LabelSettings,
+    *,
+    class_names: Sequence[str],
+    given: np.ndarray,
+    title: str,
+) -> VisionData:
+    """Make a `VisionData` of packed images (`datasets.PackedImages`) with one label each.
+
+    Args:
+        sources: N encoded images, with `.size` in bytes and `.fingerprint()`.
+        labels: (N,) int.
+        settings: the arguments of the loader.
+        class_names: name of each label.
+        given: (N,) of "train", "validation", "test".
+        title: name of the data set, which an image is called by with its number.
+
+    Raises:
+        DataError: as for `assemble`.
+    """
+    store = pixel_cache(
+        settings.cache,
+        facts=[sources.fingerprint()],
+        count=len(sources),
+        preprocessing=settings.preprocessing,
+        encoded_bytes=sources.size,
+        limit=settings.cache_limit,
+    )
+    return assemble(
+        task=settings.task,
+        sources=sources,
+        labels=labels,
+        names=NumberedNames(title, len(sources)),
+        class_names=class_names,
+        preprocessing=settings.preprocessing,
+        validation_fraction=settings.validation_fraction,
+        test_fraction=settings.test_fraction,
+        given=given,
+        seed=settings.seed,
+        batch_size=settings.batch_size,
+        origin=f"tensorflow-datasets {title}",
+        cache=store,
     )

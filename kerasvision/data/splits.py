@@ -76,21 +76,24 @@ def identity_split(
         >>> {name: len(part) for name, part in parts.items()}
         {'train': 24, 'validation': 6}
     """
+    check_seed(seed)
     labels = np.asarray(labels)
     kinds, inverse, sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    parts = {part: fraction for part, fraction in fractions.items() if fraction != 0}
-    whole = [part for part, fraction in parts.items() if fraction == 1]
-    if not len(kinds) or (whole and len(parts) == 1):
-        everything = np.arange(len(labels))
-        return dict.fromkeys(parts, everything) if whole else {"train": everything}
-    _check_enough(len(kinds), parts)
-    least = _FEWEST / len(kinds)
-    shares = {part: max(share, least) if 0 < share < 1 else share for part, share in parts.items()}
-    cut = stratified_split((sizes > 1).astype(int), shares, seed)
-    return {part: np.flatnonzero(np.isin(inverse, chosen)) for part, chosen in cut.items()}
+    parts = {part: float(fraction) for part, fraction in fractions.items() if fraction != 0}
+    everything = np.arange(len(labels))
+    if list(parts.values()) == [1.0]:
+        return {"train": everything[:0], **dict.fromkeys(parts, everything)}
+    _check(parts, fractions)
+    if not parts or not len(kinds):
+        return {"train": everything, **dict.fromkeys(parts, everything[:0])}
+    ends = np.cumsum(_identities_in(parts, len(kinds)))
+    chosen = np.split(_mixed(sizes > 1, np.random.default_rng(seed)), ends)
+    people = {"train": chosen[-1], **dict(zip(parts, chosen[:-1], strict=True))}
+    return {name: np.flatnonzero(np.isin(inverse, who)) for name, who in people.items()}
 
 
-def _check_enough(count: int, parts: Mapping[str, float]) -> None:
+def _identities_in(parts: Mapping[str, float], count: int) -> list[int]:
+    """Return how many of `count` identities go into each part."""
     needed = _FEWEST * (len(parts) + 1)
     if count < needed:
         raise DataError(
@@ -98,6 +101,20 @@ def _check_enough(count: int, parts: Mapping[str, float]) -> None:
             f"{needed} in all. Received: {count}. Add some, or pass by_identity_split=(1.0, 0.0) to use all "
             f"for training."
         )
+    numbers, left = [], count - _FEWEST
+    for later, fraction in zip(reversed(range(len(parts))), parts.values(), strict=True):
+        numbers.append(min(max(round(count * fraction), _FEWEST), left - _FEWEST * later))
+        left -= numbers[-1]
+    return numbers
+
+
+def _mixed(several: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Return the indices of a mask in random order, with both kinds in the same proportion everywhere."""
+    place = np.empty(len(several))
+    for kind in (False, True):
+        members = random.permutation(np.flatnonzero(several == kind))
+        place[members] = (np.arange(len(members)) + 0.5) / max(len(members), 1)
+    return np.argsort(place, kind="stable")
 
 
 def check_seed(seed: int) -> None:
