@@ -15,7 +15,9 @@ def check(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="Folder with a folder of images for each class, or train/val/test; or a CSV."
+            metavar="DATA",
+            help="Folder with a folder of images for each class, or train/val/test; or a CSV; or images with "
+            "boxes or masks.",
         ),
     ],
     near_duplicates: Annotated[

@@ -197,7 +197,7 @@ def palettes(seen: Seen) -> Iterator[Problem]:
 
 def poor_masks(seen: Seen) -> Iterator[Problem]:
     """Masks without any label, masks of one class, and much that is void."""
-    counted = [(i, exam, seen.mask_pixels(i)) for i, exam in seen.usable_masks()]
+    counted = [(i, exam, seen.mask_pixels(i)) for i, exam in seen.usable_masks() if not exam.soft]
     if not counted or seen.intake.masks.problem:
         return
     void = [(i, "") for i, _, pixels in counted if not pixels]
