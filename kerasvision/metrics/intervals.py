@@ -27,7 +27,7 @@ def bootstrap_interval(
     scores = np.asarray(scores, np.float64)
     if scores.ndim != 1 or not scores.size:
         raise KerasvisionError(f"`scores` must be (N,) with N >= 1. Received shape {scores.shape}.")
-    _check_confidence(confidence)
+    check_confidence(confidence)
     values, counts = np.unique(scores, return_counts=True)
     random, share = np.random.default_rng(seed), counts / scores.size
     chunk = max(1, 2_000_000 // values.size)
@@ -53,7 +53,7 @@ def accuracy_interval(
         seed: as in `bootstrap_interval`.
     """
     correct = np.asarray(correct, bool)
-    _check_confidence(confidence)
+    check_confidence(confidence)
     bound = ((1 - confidence) / 2) ** (1 / max(1, correct.size))
     if correct.size and correct.all():
         return float(bound), 1.0
@@ -62,7 +62,8 @@ def accuracy_interval(
     return bootstrap_interval(correct, confidence=confidence, repeats=repeats, seed=seed)
 
 
-def _check_confidence(confidence: float) -> None:
+def check_confidence(confidence: float) -> None:
+    """Refuse what is no share of intervals."""
     if not 0 < confidence < 1:
         raise KerasvisionError(
             f"`confidence` must lie between 0 and 1, such as 0.95. Received: {confidence}."
