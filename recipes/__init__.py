@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = attach(
     names={
         "DegradationStudy": "degradation_study",
         "DetectorRun": "detection_run",
+        "EmbedderRun": "embedding_run",
         "ExportedClassifier": "exported",
         "ExportedDetector": "exported",
         "ExportedSegmenter": "exported",
@@ -19,9 +20,11 @@ __getattr__, __dir__, __all__ = attach(
         "degradation": "degradation_problem",
         "demo": "digits_demo",
         "lesion_study": "lesions",
+        "Verified": "verified",
         "open_exported": "exported",
         "train_classifier": "transfer_learning",
         "train_detector": "detection",
+        "train_face_embedder": "embedding",
         "train_segmenter": "segmentation",
     },
 )

@@ -7,7 +7,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from kerasvision.errors import CertificateError, RunError
+from kerasvision.errors import RunError
 from kerasvision.recipes import detection_judging as judging
 from kerasvision.recipes import run_folder
 from kerasvision.recipes.detection_training import JUDGED_FROM, OVERLAP
@@ -154,14 +154,7 @@ class DetectorRun(FinishedRun, FindsBoxes):
         from kerasvision.export import export_detector
 
         source = self.export_source(data)
-        try:
-            bundle = export_detector(source, folder, formats=formats, quantize=quantize, **options)
-        except CertificateError as error:
-            passed = error.bundle.files if error.bundle else ()
-            self._keep([file.certificate for file in passed] + [error.certificate])
-            raise
-        self._keep([file.certificate for file in bundle.files])
-        return bundle
+        return self._exported(export_detector, source, folder, formats=formats, quantize=quantize, **options)
 
     def _function(self, overlap: float, threshold: float, per_class: bool) -> Callable:
         """Return the compiled function from images to selected boxes; compiled once for each setting."""

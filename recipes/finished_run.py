@@ -1,10 +1,12 @@
 """What finished runs of all kinds share: their folder and the files in it."""
 
 import os
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from zipfile import BadZipFile
 
-from kerasvision.errors import RunError
+from kerasvision.errors import CertificateError, RunError
 from kerasvision.files import make_folder, read_json, write_json
 from kerasvision.recipes import run_folder
 
@@ -44,6 +46,32 @@ class FinishedRun:
 
     def _write_report(self) -> None:
         raise NotImplementedError
+
+    def _read_model(self):
+        """Return the `keras.Model` that lies in the folder.
+
+        Raises:
+            RunError: it cannot be read.
+        """
+        import keras
+
+        path = self.folder / run_folder.MODEL
+        try:
+            return keras.saving.load_model(path, compile=False)
+        except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise RunError(f"{path} cannot be read: {reason}") from None
+
+    def _exported(self, export: Callable, *arguments, **options):
+        """Return the bundle that an export gives, and keep its certificates, passed or not."""
+        try:
+            bundle = export(*arguments, **options)
+        except CertificateError as error:
+            passed = error.bundle.files if error.bundle else ()
+            self._keep([file.certificate for file in passed] + [error.certificate])
+            raise
+        self._keep([file.certificate for file in bundle.files])
+        return bundle
 
     def _keep(self, certificates) -> None:
         """Keep certificates with the run, and show them in its report."""

@@ -15,6 +15,8 @@ from kerasvision.training import Fitted, Group, Plan, Training, set_backbone_tra
 
 BACKBONE_FACTOR = 0.3
 MOST_FREEZE_EPOCHS = 5
+SCHEDULES = ("poly", "cosine")
+WARMUP_EPOCHS = 2.0
 MOST_REPEATS = 4.0  # how much more often an image is seen for its rare classes than others
 
 
@@ -27,10 +29,9 @@ def check_phases(given: Mapping) -> None:
     choose_strategy(given["strategy"], pretrained=True)
     if given["batchnorm"] not in ("frozen", "train"):
         raise KerasvisionError(f'`batchnorm` must be "frozen" or "train". Received: {given["batchnorm"]!r}.')
-    if not isinstance(given["class_balance"], bool):
-        raise KerasvisionError(
-            f"`class_balance` must be True or False. Received: {given['class_balance']!r}."
-        )
+    balance = given.get("class_balance", False)
+    if not isinstance(balance, bool):
+        raise KerasvisionError(f"`class_balance` must be True or False. Received: {balance!r}.")
     clip = given["clip_norm"]
     if clip is not None and not (isinstance(clip, int | float) and 0 < clip < np.inf):
         raise KerasvisionError(f"`clip_norm` must be a number above 0, or None. Received: {clip!r}.")
@@ -96,6 +97,42 @@ def share_epochs(given: Mapping, strategy: str, usual: int) -> dict[str, int]:
     if freeze is None:
         freeze = min(MOST_FREEZE_EPOCHS, max(1, epochs // 8)) if epochs > 1 else 0
     return ({"freeze": freeze} if freeze else {}) | {"finetune": max(1, epochs - freeze)}
+
+
+def check_schedule(name: str) -> None:
+    """Refuse an unknown fall of the learning rate.
+
+    Raises:
+        KerasvisionError: naming those there are.
+    """
+    if name not in SCHEDULES:
+        raise KerasvisionError(f'`schedule` must be "poly" or "cosine". Received: {name!r}.')
+
+
+def make_schedule(name: str, *, peak: float, epochs: int) -> Callable[[int, int], float]:
+    """Return `(step, steps in all) -> learning rate`: a linear rise, then a fall until the end."""
+    from kerasvision.training import poly, warmup_cosine
+
+    curve = {"poly": poly, "cosine": warmup_cosine}[name]
+    share = min(WARMUP_EPOCHS, epochs / 5) / epochs
+
+    def rate(step: int, steps: int) -> float:
+        return curve(step, peak=peak, steps=steps, warmup=round(share * steps))
+
+    return rate
+
+
+def check_own_precision(mixed_precision, argument: str) -> None:
+    """Refuse to change the precision of a whole network of the user's, which is given as `argument`.
+
+    Raises:
+        KerasvisionError: another precision than float32 is asked for.
+    """
+    if mixed_precision not in ("auto", False, "float32"):
+        raise KerasvisionError(
+            '`mixed_precision` must be "auto" or False with a network of your own as '
+            f"`{argument}`, which keeps the precision that it was built with. Received: {mixed_precision!r}."
+        )
 
 
 def named_augmentation(make: Callable):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasvision.errors import CertificateError, DataError, RunError
+from kerasvision.errors import DataError
 from kerasvision.recipes import converted, judging, run_folder
 from kerasvision.recipes.finished_run import FinishedRun, finished_record
 from kerasvision.recipes.predicting import Prediction, as_predictions, gather, judge_split, probabilities
@@ -34,7 +34,7 @@ class Run(FinishedRun):
         """Open the folder of a finished run of any kind.
 
         Returns:
-            A `Run`, or a `DetectorRun` or a `SegmenterRun` where such a network was trained.
+            A `Run`, or a `DetectorRun`, `SegmenterRun` or `EmbedderRun` where such a network was trained.
 
         Raises:
             RunError: it is not a run, not finished, or files are missing.
@@ -48,19 +48,16 @@ class Run(FinishedRun):
             from kerasvision.recipes.segmentation_run import SegmenterRun
 
             return SegmenterRun(folder)
+        if kind == run_folder.EMBEDDER:
+            from kerasvision.recipes.embedding_run import EmbedderRun
+
+            return EmbedderRun(folder)
         return cls(folder)
 
     @cached_property
     def model(self):
         """The trained `keras.Model`: raw RGB (b, h, w, 3) in [0, 255] to probabilities (b, classes)."""
-        import keras
-
-        try:
-            return keras.saving.load_model(self.folder / run_folder.MODEL, compile=False)
-        except (OSError, ValueError, KeyError) as error:
-            raise RunError(
-                f"{self.folder / run_folder.MODEL} cannot be read: {str(error).splitlines()[0]}"
-            ) from None
+        return self._read_model()
 
     @property
     def judgement(self):
@@ -178,14 +175,7 @@ class Run(FinishedRun):
         from kerasvision.export import export
 
         source = self.export_source(data)
-        try:
-            bundle = export(source, folder, formats=formats, quantize=quantize, **options)
-        except CertificateError as error:
-            passed = error.bundle.files if error.bundle else ()
-            self._keep([file.certificate for file in passed] + [error.certificate])
-            raise
-        self._keep([file.certificate for file in bundle.files])
-        return bundle
+        return self._exported(export, source, folder, formats=formats, quantize=quantize, **options)
 
     def _write_report(self) -> None:
         judging.write_report(self.folder)

@@ -14,8 +14,13 @@ from kerasvision.errors import KerasvisionError, RunError
 from kerasvision.files import read_json, write_atomically, write_csv, write_json
 
 FORMAT = 1
-CLASSIFIER, DETECTOR, SEGMENTER = "classifier", "detector", "segmenter"
-RECIPES = {CLASSIFIER: "train_classifier", DETECTOR: "train_detector", SEGMENTER: "train_segmenter"}
+CLASSIFIER, DETECTOR, SEGMENTER, EMBEDDER = "classifier", "detector", "segmenter", "embedder"
+RECIPES = {
+    CLASSIFIER: "train_classifier",
+    DETECTOR: "train_detector",
+    SEGMENTER: "train_segmenter",
+    EMBEDDER: "train_face_embedder",
+}
 RECORD, MODEL, LABELS = "run.json", "model.keras", "labels.txt"
 PREPROCESSING, METRICS, HISTORY = "preprocessing.json", "metrics.json", "history.csv"
 REPORT, SAMPLES, MISTAKES = "report.html", "samples.npz", "mistakes.npz"
@@ -41,6 +46,22 @@ SEGMENTER_COLUMNS = (
     "val_loss",
     "val_mean_iou",
     "val_pixel_accuracy",
+    "seconds",
+)
+EMBEDDER_COLUMNS = (
+    "phase",
+    "epoch",
+    "learning_rate",
+    "loss",
+    "active",
+    "spread",
+    "dimensions",
+    "positive_distance",
+    "negative_distance",
+    "val_loss",
+    "val_true_accept_rate",
+    "val_eer",
+    "val_auc",
     "seconds",
 )
 PACKAGES = ("kerasvision", "tensorflow", "tensorflow-cpu", "keras", "numpy", "ai-edge-litert", "pillow")

@@ -218,7 +218,7 @@ def _checked(given: dict) -> dict:
         own_settings.check_network(given)
     else:
         own_settings.check_own_model(model, data)
-        own_settings.check_own_precision(given["mixed_precision"])
+        phases.check_own_precision(given["mixed_precision"], "model")
     kept = {k: v for k, v in given.items() if k not in ("data", "out", "distribute")}
     kept["model"], kept["backbone"] = own_settings.describe_segmenter(model, given["backbone"])
     kept["weights"] = settings.describe_weights(given["weights"])

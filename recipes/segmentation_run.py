@@ -4,9 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from zipfile import BadZipFile
 
-from kerasvision.errors import CertificateError, RunError
 from kerasvision.recipes import run_folder
 from kerasvision.recipes import segmentation_judging as judging
 from kerasvision.recipes.finds_labels import FindsLabels
@@ -38,14 +36,7 @@ class SegmenterRun(FinishedRun, FindsLabels):
     @cached_property
     def model(self):
         """The trained `keras.Model`: raw RGB (b, h, w, 3) in [0, 255] to logits (b, h, w, classes)."""
-        import keras
-
-        path = self.folder / run_folder.MODEL
-        try:
-            return keras.saving.load_model(path, compile=False)
-        except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise RunError(f"{path} cannot be read: {reason}") from None
+        return self._read_model()
 
     @property
     def segmenter(self):
@@ -159,14 +150,7 @@ class SegmenterRun(FinishedRun, FindsLabels):
         from kerasvision.export import export_segmenter
 
         source = self.export_source(data)
-        try:
-            bundle = export_segmenter(source, folder, formats=formats, quantize=quantize, **options)
-        except CertificateError as error:
-            passed = error.bundle.files if error.bundle else ()
-            self._keep([file.certificate for file in passed] + [error.certificate])
-            raise
-        self._keep([file.certificate for file in bundle.files])
-        return bundle
+        return self._exported(export_segmenter, source, folder, formats=formats, quantize=quantize, **options)
 
     def _at_size(self, size: tuple[int, int]):
         """Return the model for images of another size, with the same weights."""

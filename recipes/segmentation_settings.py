@@ -10,9 +10,7 @@ from kerasvision.recipes import phases
 from kerasvision.recipes.settings import describe_model
 
 HEAD_RATE = {"freeze": 1e-3, "finetune": 1e-3, "scratch": 2e-3}
-SCHEDULES = ("poly", "cosine")
 LARGEST_CLASS_WEIGHT = 20.0
-WARMUP_EPOCHS = 2.0
 SPECS = {"auto": "standard", None: "none"}
 
 
@@ -60,8 +58,7 @@ def check_choices(given: Mapping) -> None:
         KerasvisionError: naming the argument.
     """
     phases.check_phases(given)
-    if given["schedule"] not in SCHEDULES:
-        raise KerasvisionError(f'`schedule` must be "poly" or "cosine". Received: {given["schedule"]!r}.')
+    phases.check_schedule(given["schedule"])
     make_augmentation(given["augment"], given["augment_strength"], given["seed"])
     weights_of_classes(given["class_weights"], given["data"])
     make_loss(given["loss"], None)
@@ -134,19 +131,6 @@ def _by_median_frequency(data) -> np.ndarray:
     whole = pixels.sum(1, keepdims=True)
     weights = class_weights(pixels.sum(0), np.where(pixels > 0, whole, 0).sum(0))
     return np.minimum(weights, LARGEST_CLASS_WEIGHT)
-
-
-def make_schedule(name: str, *, peak: float, epochs: int) -> Callable[[int, int], float]:
-    """Return `(step, steps in all) -> learning rate`."""
-    from kerasvision.training import poly, warmup_cosine
-
-    curve = {"poly": poly, "cosine": warmup_cosine}[name]
-    share = min(WARMUP_EPOCHS, epochs / 5) / epochs
-
-    def rate(step: int, steps: int) -> float:
-        return curve(step, peak=peak, steps=steps, warmup=round(share * steps))
-
-    return rate
 
 
 def make_augmentation(augment, strength: float, seed: int):
@@ -265,19 +249,6 @@ def check_own_model(model, data) -> None:
         raise KerasvisionError(
             f"`model` takes images of {takes[1:3]} and gives logits of {main[1:3]}, `data` has {wanted}. "
             "Both must be the size of the data; load these with that image_size."
-        )
-
-
-def check_own_precision(mixed_precision) -> None:
-    """Refuse to change the precision of a segmenter of the user's.
-
-    Raises:
-        KerasvisionError: another precision than float32 is asked for.
-    """
-    if mixed_precision not in ("auto", False, "float32"):
-        raise KerasvisionError(
-            '`mixed_precision` must be "auto" or False with a `model` of your own, which keeps the precision '
-            f"that it was built with. Received: {mixed_precision!r}."
         )
 
 

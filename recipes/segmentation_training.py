@@ -8,7 +8,7 @@ from kerasvision.metrics import mean_iou_of
 from kerasvision.recipes import segmentation_settings as settings
 from kerasvision.recipes.finetuning import batch_size
 from kerasvision.recipes.job import Job
-from kerasvision.recipes.phases import Phase, prepare, rehearse, run_phases
+from kerasvision.recipes.phases import Phase, make_schedule, prepare, rehearse, run_phases
 from kerasvision.training import Checkpoints, Plan, labels_of_pixels
 from kerasvision.training.batches import Share, iterate
 
@@ -104,7 +104,7 @@ def make_plan(job: Job, number: int, phase: str, epochs: int) -> Plan:
         epochs=epochs,
         batch_size=batch_size(job),
         learning_rate=rate,
-        schedule=settings.make_schedule(given["schedule"], peak=rate, epochs=epochs),
+        schedule=make_schedule(given["schedule"], peak=rate, epochs=epochs),
         # Another order, and other augmentation, in each phase.
         seed=given["seed"] + number,
         image_weights=settings.image_weights(job.data.splits["train"]) if given["class_balance"] else None,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from kerasvision.cli import detecting, segmenting
+from kerasvision.cli import detecting, embedding, segmenting
 from kerasvision.cli.output import Format, FormatOption, show, show_facts
 from kerasvision.cli.reading import read_data
 from kerasvision.errors import KerasvisionError
@@ -28,7 +28,7 @@ def evaluate(
         typer.Argument(
             metavar="DATA",
             help="Folder with a folder of images for each class, or a CSV; for a detector images with boxes, "
-            "for a segmenter images with masks, as for `train`.",
+            "for a segmenter images with masks, for an embedder a folder for each identity, as for `train`.",
         ),
     ],
     split: Annotated[
@@ -41,7 +41,7 @@ def evaluate(
     scales: segmenting.Scales = None,
     form: FormatOption = Format.table,
 ) -> None:
-    """Judge a run or an exported file on new images: accuracy, AP50 or mean IoU, and each class.
+    """Judge a run or an exported file on new images: accuracy, AP50, mean IoU or true accepts, and details.
 
     For example:
 
@@ -53,7 +53,7 @@ def evaluate(
     """
     opened = _opened(run)
     viewing = _viewing(opened, run, mode=mode, overlap=overlap, flip=flip, scales=scales)
-    if _finds(opened) == "labels":
+    if _finds(opened) in ("labels", "embeddings"):
         found = opened.read(data, on_bad_file=on_bad_file)
     else:
         settings = opened.preprocessing.to_dict()
@@ -61,9 +61,9 @@ def evaluate(
         found = read(data, validation_fraction=0.0, cache=False, on_bad_file=on_bad_file, **settings)
     split = split or next(s for s in ("test", "validation", "train") if s in found.splits)
     judgement = opened.evaluate(found, split, **viewing)
-    show_own = {"boxes": detecting.show_judgement, "labels": segmenting.show_judgement}.get(_finds(opened))
-    if show_own:
-        show_own(judgement, split, len(found.splits) > 1, form)
+    shows = {"boxes": detecting, "labels": segmenting, "embeddings": embedding}
+    if _finds(opened) in shows:
+        shows[_finds(opened)].show_judgement(judgement, split, len(found.splits) > 1, form)
         return
     if form is Format.json:
         show_facts({"split": split} | judgement.to_dict(), form)
@@ -107,8 +107,8 @@ def predict(
         float | None,
         typer.Option(
             min=0,
-            max=1,
-            help="Least score of a box; if not given, that with the best F1 of each class. Detectors.",
+            help="Detectors: least score of a box; if not given, that with the best F1 of each class. "
+            "Embedders: largest distance of two images of one identity; if not given, that of the run.",
         ),
     ] = None,
     draw: Annotated[
@@ -128,7 +128,7 @@ def predict(
     on_bad_file: OnBadFile = "raise",
     form: FormatOption = Format.table,
 ) -> None:
-    """Say what is on images, by a run or by an exported file.
+    """Say what is on images, by a run or by an exported file; of an embedder, which of them are the same.
 
     A .tflite file is run as a phone would run it, without TensorFlow.
 
@@ -141,13 +141,20 @@ def predict(
     - `kerasvision predict runs/cells smears/ --draw found/`
 
     - `kerasvision predict runs/roads new/ --draw found/ --save maps/ --flip`
+
+    - `kerasvision predict runs/faces a.jpg b.jpg`
     """
     opened = _opened(run)
     viewing = _viewing(opened, run, mode=mode, overlap=overlap, flip=flip, scales=scales)
     if _finds(opened) != "labels":
         _refuse("--save", save, f"{run} finds no label maps")
-    if _finds(opened) != "boxes":
-        _refuse("--threshold", threshold, f"{run} finds no boxes")
+    if _finds(opened) not in ("boxes", "embeddings"):
+        _refuse("--threshold", threshold, f"{run} finds no boxes and compares nothing")
+    if _finds(opened) == "embeddings":
+        _refuse("--top", top, f"{run} compares images")
+        _refuse("--draw", draw, f"{run} compares images, and finds nothing to draw")
+        embedding.verify_images(opened, images, threshold, on_bad_file, form)
+        return
     if _finds(opened) == "boxes":
         _refuse("--top", top, f"{run} finds boxes. `--threshold` says which")
         detecting.predict_boxes(opened, images, threshold, draw, on_bad_file, form)
@@ -164,7 +171,7 @@ def predict(
 
 
 def _finds(opened) -> str:
-    """Return what an opened run or file finds: "boxes", "labels" (of pixels) or "classes"."""
+    """Return what a run or file finds: "boxes", "labels" (of pixels), "embeddings" or "classes"."""
     return getattr(opened, "finds", "classes")
 
 

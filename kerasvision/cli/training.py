@@ -6,14 +6,15 @@ from typing import Annotated
 
 import typer
 
-from kerasvision.cli import detecting, segmenting
+from kerasvision.cli import detecting, embedding, segmenting
 from kerasvision.cli.output import Format, FormatOption, show, show_facts
 from kerasvision.cli.reading import read_data
 
 TFDS = "tfds:"  # a data set of tensorflow-datasets instead of a path
 
 app = typer.Typer(
-    no_args_is_help=True, help="Train: a classifier, a detector, a segmenter, or networks to compare."
+    no_args_is_help=True,
+    help="Train: a classifier, a detector, a segmenter, an embedder, or networks to compare.",
 )
 
 Data = partial(typer.Option, rich_help_panel="The data")
@@ -23,7 +24,7 @@ Details = partial(typer.Option, rich_help_panel="Details of the training")
 
 @app.callback()
 def tasks() -> None:
-    """Train a classifier, a detector or a segmenter on your own images, or networks to compare."""
+    """Train a classifier, detector, segmenter or embedder on your own images, or networks to compare."""
 
 
 @app.command()
@@ -134,6 +135,7 @@ def classifier(
 
 app.command("detector")(detecting.detector)
 app.command("segmenter")(segmenting.segmenter)
+app.command("embedder")(embedding.embedder)
 
 
 @app.command()

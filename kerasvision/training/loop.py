@@ -118,6 +118,7 @@ def fit(
     score: Callable = top_1,
     objective: Objective | None = None,
     validate: Callable[[], Mapping[str, float]] | None = None,
+    after_epoch: Callable[[list[dict]], None] | None = None,
 ) -> Fitted:
     """Train a model and leave the weights of its best epoch in it.
 
@@ -136,7 +137,9 @@ def fit(
         score: `(targets, outputs) -> (b,)`, higher is better.
         objective: instead of `loss` and `score`, for labels that are not one class an image.
         validate: called after each epoch instead of the mean loss and score of the validation images; gives
-            `loss`, the value of the objective's name, by which the best epoch is chosen, and others.
+            the value of the objective's name, by which the best epoch is chosen, and others; `loss`, where it
+            is among them, breaks ties.
+        after_epoch: called after each epoch with the history so far.
 
     Raises:
         DivergedError: the loss is not finite.
@@ -154,6 +157,7 @@ def fit(
         score=score,
         objective=objective,
         validate=validate,
+        after_epoch=after_epoch,
     ).run()
 
 
@@ -174,7 +178,9 @@ class Training:
         score: Callable = top_1,
         objective: Objective | None = None,
         validate: Callable[[], Mapping[str, float]] | None = None,
+        after_epoch: Callable[[list[dict]], None] | None = None,
     ):
+        self.after_epoch = after_epoch
         self.model, self.data, self.plan, self.groups = model, data, plan, groups
         self.augmentation, self.checkpoints, self.strategy = augmentation, checkpoints, strategy
         self.objective = objective or one_label(
@@ -318,7 +324,7 @@ class Training:
         if self.average and trained:
             self.average.swap()
         validation = self.validate() if self.validates else None
-        score = [validation[self.objective.name], -validation["loss"]] if validation else None
+        score = self._score(validation) if validation else None
         better = not self.plan.keep_best or state.best_score is None or score > state.best_score
         if trained:
             self._count_epoch(validation, time.monotonic() - started)
@@ -332,6 +338,12 @@ class Training:
             validation is not None and patience is not None and state.epoch - state.best_epoch >= patience
         )
         self._save()
+        if self.after_epoch and trained:
+            self.after_epoch(state.history)
+
+    def _score(self, validation: Mapping[str, float]) -> list[float]:
+        """Return what the best epoch is chosen by: the value of the objective's name, then the loss."""
+        return [validation[self.objective.name], -validation["loss"] if "loss" in validation else 0.0]
 
     def _count_epoch(self, validation, seconds: float) -> None:
         state = self.state

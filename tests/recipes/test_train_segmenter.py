@@ -10,7 +10,7 @@ from segmenter_training import DECODER, backbone, by_heart, scenes, train, weigh
 from kerasvision.data import LabelMaps, Samples, from_arrays, shapes
 from kerasvision.errors import DivergedError, KerasvisionError, RunError
 from kerasvision.files import read_json
-from kerasvision.recipes import SegmenterRun, segmentation_settings, train_segmenter
+from kerasvision.recipes import SegmenterRun, phases, segmentation_settings, train_segmenter
 from kerasvision.recipes.segmentation_judging import warnings_about
 from kerasvision.recipes.segmentation_training import Validation
 from kerasvision.segmentation import segmenter
@@ -345,7 +345,7 @@ def test_rare_classes_are_shown_more_often(data):
 
 @pytest.mark.parametrize("name", ["poly", "cosine"])
 def test_rates_rise_and_fall(name):
-    rate = segmentation_settings.make_schedule(name, peak=0.1, epochs=20)
+    rate = phases.make_schedule(name, peak=0.1, epochs=20)
     rates = [rate(step, 200) for step in range(200)]
     assert rates[0] == pytest.approx(0.1 / 20) and max(rates) == pytest.approx(0.1)
     assert rates.index(max(rates)) in (19, 20)
