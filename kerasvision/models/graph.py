@@ -60,6 +60,26 @@ def output_of(model: keras.Model, layer_name: str):
     )
 
 
+def sources(tensor) -> list:
+    """Return the inputs that a tensor comes from, each tensor on the way being looked at once.
+
+    `keras.utils.get_source_inputs` goes every way there is, twice as many with each residual block: on FRRN
+    it does not come to an end.
+    """
+    found, seen, waiting = [], set(), [tensor]
+    while waiting:
+        current = waiting.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        operation, index, _ = current._keras_history
+        node = operation._inbound_nodes[index]
+        if node.is_input:
+            found.append(current)
+        waiting.extend(reversed(node.input_tensors))
+    return found
+
+
 def consumers(model: keras.Model) -> Counter:
     """Count how often each tensor of a graph is used, by `id`; an output of the model counts as a use."""
     graph = functional(model)

@@ -206,8 +206,8 @@ def backbone_layers(model: keras.Model) -> tuple[str, ...]:
         model: what `segmenter` returned (also after saving and loading).
 
     Returns:
-        Names in the order of the model, preprocessing layers among them; none for a network of the paper
-        without a backbone.
+        Names in the order of the model, preprocessing layers among them; nothing else for a network of the
+        paper without a backbone.
     """
     return layers_before_head(model, names=(LOGITS,), prefixes=(HEAD, AUXILIARY))
 
@@ -241,7 +241,7 @@ def _build(spec: SegmenterSpec, weights, auxiliary: bool, own: keras.Model | Non
     # float32 also under mixed precision: the losses need it.
     outputs = {key: layers.Activation("linear", dtype="float32", name=key)(x) for key, x in outputs.items()}
     # A layout may have built the backbone again, dilated, on an input of its own.
-    (image,) = keras.utils.get_source_inputs(outputs[LOGITS])
+    (image,) = graph.sources(outputs[LOGITS])
     wanted = outputs if auxiliary and len(outputs) > 1 else outputs[LOGITS]
     model = keras.Model(image, wanted, name=spec.name)
     if whole and weights is not None:

@@ -50,6 +50,26 @@ FAMILIES = {
     "unet": Family("https://arxiv.org/abs/1505.04597", 2015, layout="unet:unet"),
     "pspnet": Family("https://arxiv.org/abs/1612.01105", 2017, layout="pspnet:pspnet", auxiliary=0.4),
     "deeplab_v3_plus": Family("https://arxiv.org/abs/1802.02611", 2018, layout="deeplab:deeplab_v3_plus"),
+    # Every hourglass has the whole loss, as in the paper.
+    "stacked_hourglass": Family(
+        "https://arxiv.org/abs/1603.06937",
+        2016,
+        own="hourglass:stacked_hourglass",
+        multiple=4,
+        backbone=None,
+        auxiliary=1.0,
+    ),
+    **{
+        f"frrn_{form}": Family(
+            "https://arxiv.org/abs/1611.08323",
+            2017,
+            own="frrn:frrn",
+            multiple=multiple,
+            backbone=None,
+            settings={"form": form},
+        )
+        for form, multiple in (("a", 16), ("b", 32))
+    },
 }
 
 
