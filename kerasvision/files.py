@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,6 +78,55 @@ def make_folder(path: str | os.PathLike) -> Path:
     except OSError as error:
         raise explain_os_error(error, path) from error
     return path
+
+
+@contextmanager
+def locked(path: str | os.PathLike, *, seconds: float = 30.0):
+    """Let one process at a time read a file, change it and write it, while the block runs.
+
+    The operating system drops the lock when the process ends in any way. A hidden, empty file beside `path`
+    holds it, because `write_atomically` puts another file in the place of `path` itself.
+
+    Args:
+        path: the file; its folder must exist, it need not.
+        seconds: how long to wait for another process.
+
+    Raises:
+        KerasvisionError: another process held it all the time, or the folder cannot be written to.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.lock")
+    try:
+        file = open(beside, "a+b")
+    except OSError as error:
+        raise explain_os_error(error, beside) from error
+    with file:
+        until = time.monotonic() + seconds
+        while not take_lock(file):
+            if time.monotonic() > until:
+                raise KerasvisionError(
+                    f"Another process has been writing {path} for {seconds:g} seconds. "
+                    f"Wait until it has ended."
+                )
+            time.sleep(0.02)
+        yield
+
+
+def take_lock(file) -> bool:
+    """Lock an open file until it is closed, and tell whether that was possible; does not wait."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            file.seek(0)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 def write_json(path: str | os.PathLike, value) -> None:

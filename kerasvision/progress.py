@@ -5,9 +5,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 from typing import TypeVar
 
 Item = TypeVar("Item")
+_open = Lock()  # held while a bar is shown
 
 
 @cache
@@ -33,11 +35,21 @@ def say(message: str) -> None:
 def bar(description: str, total: int | None = None):
     """Show a progress bar; yields a function `advance(steps=1, note="")`.
 
-    Where there is no terminal (a log file, CI) nothing but the finished line is printed.
+    Where there is no terminal (a log file, CI) nothing but the finished line is printed. A bar inside
+    another one is not shown: a terminal has room for one (rich 13 raises for a second).
     """
-    if quiet():
+    if quiet() or not _open.acquire(blocking=False):
         yield lambda steps=1, note="": None
         return
+    try:
+        with _shown(description, total) as advance:
+            yield advance
+    finally:
+        _open.release()
+
+
+@contextmanager
+def _shown(description: str, total: int | None):
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from kerasvision.data import Preprocessing
+from kerasvision.data.gathering import gather
 from kerasvision.errors import DataError
-from kerasvision.recipes.predicting import gather, run_batches
+from kerasvision.recipes.predicting import run_batches
 from kerasvision.recipes.verified import Verified, checked_threshold
 
 BATCH = 32

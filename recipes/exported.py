@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from kerasvision.data import Preprocessing
+from kerasvision.data.gathering import gather
 from kerasvision.errors import DataError, KerasvisionError
 from kerasvision.export import DetectionRunner, Runner, SegmentationRunner, open_file
 from kerasvision.files import read_json
@@ -20,7 +21,7 @@ from kerasvision.recipes.finds_labels import FindsLabels
 from kerasvision.recipes.found_boxes import FoundBoxes
 from kerasvision.recipes.found_labels import FoundLabels
 from kerasvision.recipes.label_network import LabelNetwork
-from kerasvision.recipes.predicting import Prediction, as_predictions, gather, judge_split, probabilities
+from kerasvision.recipes.predicting import Prediction, as_predictions, judge_split, probabilities
 from kerasvision.recipes.viewing import Viewing
 
 SHOWN = 0.25  # where an exported file does not say which thresholds were best

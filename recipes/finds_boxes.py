@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasvision.data.gathering import gather
 from kerasvision.errors import DataError
 from kerasvision.files import make_folder
 from kerasvision.recipes.found_boxes import FoundBoxes, found_boxes
-from kerasvision.recipes.predicting import gather, split_and_places
+from kerasvision.recipes.predicting import split_and_places
 
 JPEG = {"format": "JPEG", "quality": 92}
 

@@ -6,12 +6,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from kerasvision.data import Preprocessing
+from kerasvision.data.gathering import gather
 from kerasvision.errors import DataError
 from kerasvision.files import make_folder
 from kerasvision.recipes.finds_boxes import JPEG, file_name, kept
 from kerasvision.recipes.found_labels import FoundLabels
 from kerasvision.recipes.label_network import LabelNetwork, label_photos
-from kerasvision.recipes.predicting import gather, split_and_places
+from kerasvision.recipes.predicting import split_and_places
 from kerasvision.recipes.viewing import Viewing
 
 

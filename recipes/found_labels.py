@@ -95,7 +95,7 @@ class FoundLabels:
             KerasvisionError: the photo has another size than the label map.
         """
         from kerasvision.data import open_image
-        from kerasvision.recipes.predicting import gather
+        from kerasvision.data.gathering import gather
         from kerasvision.report import draw_labels
 
         sources, shown = gather(image)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasvision.data.gathering import gather
 from kerasvision.errors import DataError
 from kerasvision.recipes import converted, judging, run_folder
 from kerasvision.recipes.finished_run import FinishedRun, finished_record
-from kerasvision.recipes.predicting import Prediction, as_predictions, gather, judge_split, probabilities
+from kerasvision.recipes.predicting import Prediction, as_predictions, judge_split, probabilities
 
 FEW_IMAGES = 16  # below this, preparing an engine costs more than it saves
 

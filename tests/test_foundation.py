@@ -5,6 +5,8 @@ import hashlib
 import os
 import pickle
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -19,6 +21,7 @@ from kerasvision.errors import (
 )
 from kerasvision.files import (
     explain_os_error,
+    locked,
     make_folder,
     read_json,
     sha256,
@@ -185,6 +188,33 @@ def test_sha256_of_a_folder_depends_on_names_and_contents(tmp_path):
     assert len({first, digest({"a": "1", "b/d": "2"}), digest({"a": "1", "b/c": "3"})}) == 3
 
 
+HOLD = """
+import sys, time
+from kerasvision.files import locked
+with locked(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def test_a_lock_is_waited_for_and_given_up_on(tmp_path):
+    file = tmp_path / "names.gallery"
+    command = [sys.executable, "-c", HOLD, str(file)]
+    with subprocess.Popen([*command, "60"], stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with (
+            pytest.raises(KerasvisionError, match="Another process has been writing"),
+            locked(file, seconds=0.1),
+        ):
+            pass
+        other.kill()  # the system drops its lock
+        other.wait()
+        with locked(file, seconds=10):
+            assert not file.exists()
+    with pytest.raises(FileNotFoundError), locked(tmp_path / "no folder" / "x"):
+        pass
+
+
 # -- progress
 
 
@@ -213,6 +243,18 @@ def test_bar_shows_the_last_note(loud, capsys):
         advance(3, note="loss 2.0")
         advance(note="loss 1.5")
     assert capsys.readouterr().err.endswith("s loss 1.5\n")
+
+
+def test_a_bar_in_a_bar_is_silent(loud, capsys):
+    with progress.bar("Enrolling", 2) as outer:
+        assert list(progress.track(range(3), "predict")) == [0, 1, 2]
+        outer(2)
+    err = capsys.readouterr().err
+    assert err.startswith("Enrolling: 2 in ") and "predict" not in err
+    with pytest.raises(ZeroDivisionError), progress.bar("Failing", 1):
+        1 / 0  # noqa: B018
+    assert list(progress.track(range(3), "the next one")) == [0, 1, 2]
+    assert "the next one: 3 in " in capsys.readouterr().err
 
 
 def test_quiet(monkeypatch, capsys):

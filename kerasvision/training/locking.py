@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kerasvision.errors import RunError
+from kerasvision.files import take_lock
 
 
 @contextmanager
@@ -20,25 +21,9 @@ def only_process(folder: str | os.PathLike):
         RunError: another process holds it.
     """
     with open(Path(folder) / ".lock", "a+b") as file:
-        if not _lock(file):
+        if not take_lock(file):
             raise RunError(
                 f"Another process is training in {os.fspath(folder)}. Wait until it has ended, "
                 "or give another run folder (`out`)."
             )
         yield
-
-
-def _lock(file) -> bool:
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True

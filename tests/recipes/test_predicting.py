@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from kerasvision.data import Preprocessing, open_image
+from kerasvision.data.gathering import gather
 from kerasvision.errors import BadImageError, DataError
-from kerasvision.recipes.predicting import gather, probabilities
+from kerasvision.recipes.predicting import probabilities
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **arguments) -> bytes:
