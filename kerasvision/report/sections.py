@@ -254,9 +254,20 @@ def _temperature(temperature: float, before: float, after: float) -> str:
 
 
 def data(
-    counts: Mapping[str, Mapping[str, int]], class_names: Sequence[str], *, what: str = "Images"
+    counts: Mapping[str, Mapping[str, int]],
+    class_names: Sequence[str],
+    *,
+    what: str = "Images",
+    add_up: bool = True,
 ) -> Markup | None:
-    """Return images, or `what` is counted, per class and split, with bars."""
+    """Return images, or `what` is counted, per class and split, with bars.
+
+    Args:
+        counts: split -> class -> number.
+        class_names: the classes.
+        what: what is counted.
+        add_up: the sum over the classes is how many there are: each is of one class.
+    """
     splits = sorted(counts, key=lambda s: (SPLIT_ORDER.index(s) if s in SPLIT_ORDER else 9, s))
     if not splits:
         return None
@@ -275,7 +286,8 @@ def data(
         numeric=range(1, len(splits) + 1),
         scroll=len(rows) > 14,
     )
-    return join([tag("p", f"{what}: {totals}."), legend(splits, solid=True), whole])
+    sums = tag("p", f"{what}: {totals}.") if add_up else None
+    return join([sums, legend(splits, solid=True), whole])
 
 
 def _stack(row: Sequence[int], most: int) -> Markup:

@@ -27,9 +27,9 @@ def folder(tmp_path):
 def test_good_masks(command, folder, tmp_path):
     code, out, _ = command("check", folder, "--strict", "--format", "json", "--page", tmp_path / "page.html")
     found = json.loads(out)
-    assert code == 0 and found["ok"] and not found["problems"] and found["counted"] == "images"
+    assert code == 0 and found["ok"] and not found["problems"] and found["counted"] == "masks"
     assert found["counts"] == {"all": {"class 0": 12, "class 1": 12}}
-    assert "Images per class" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Masks per class" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_broken_masks(command, folder):

@@ -220,6 +220,34 @@ def test_outlines_that_cannot_be_used(write, bad, message):
     assert list(data.files["train"]) == ["0.png", "2.png"] and len(data.skipped) == 1
 
 
+def test_a_photo_with_one_bad_outline_is_left_out_as_a_whole(write):
+    """Otherwise what the bad one covers would be taught to be background."""
+    good = {"category_id": 7, "segmentation": rectangle(1, 1, 9, 9)}
+    file = write([[good], [good, {"category_id": 7, "segmentation": [[1, 2]]}], [good]])
+    data = coco_masks(file, on_bad_file="skip", **QUICK)
+    assert list(data.files["train"]) == ["0.png", "2.png"] and len(data.skipped) == 1
+
+
+LAYOUTS = {
+    "images in it": ("all.json", "images"),
+    "images beside": ("annotations/instances_default.json", "images"),
+    "images of CVAT": ("annotations/instances_default.json", "images/default"),
+    "annotations beside images": ("annotations/instances_default.json", "."),
+}
+
+
+@pytest.mark.parametrize(("file", "images"), LAYOUTS.values(), ids=LAYOUTS)
+def test_where_photos_lie(write, tmp_path, file, images):
+    written = write(2 * [[{"category_id": 7, "segmentation": rectangle(1, 1, 9, 9)}]])
+    root = tmp_path / "set"
+    for path in (root / file, root / images / "x"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    written.rename(root / file)
+    for photo in tmp_path.glob("*.png"):
+        photo.rename(root / images / photo.name)
+    assert len(read_masks(root, **QUICK).splits["train"]) == 2
+
+
 def test_what_is_not_for_outlines(write):
     file = write([[{"category_id": 7, "segmentation": rectangle(1, 1, 9, 9)}]])
     for arguments in ({"void": 3}, {"colours": {"a": (1, 2, 3)}}, {"mask_orientation": "stored"}):

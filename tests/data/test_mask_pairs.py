@@ -40,6 +40,10 @@ CASES = {
         ["x/a.jpg", "y/a.jpg"], ["x/a.png", "y/a.png"], {"x/a.jpg": "x/a.png", "y/a.jpg": "y/a.png"}
     ),
     "flat masks": (["x/a.jpg", "y/b.jpg"], ["a.png", "b.png"], {"x/a.jpg": "a.png", "y/b.jpg": "b.png"}),
+    "a beginning": (
+        ["a.jpg", "ba.jpg"], ["m_a.png", "m_ba.png"], {"a.jpg": "m_a.png", "ba.jpg": "m_ba.png"}
+    ),
+    "folders and a beginning": (["x/a.jpg"], ["x/gt-a.png"], {"x/a.jpg": "x/gt-a.png"}),
     "an ending": (["a.jpg"], ["a_mask.png"], {"a.jpg": "a_mask.png"}),
     "an ending that is part of a name": (
         ["a.jpg", "a_1.jpg"], ["a_L.png", "a_1_L.png"], {"a.jpg": "a_L.png", "a_1.jpg": "a_1_L.png"}
@@ -57,7 +61,7 @@ def test_masks_find_their_photos(tmp_path, photos, marks, wanted):
     put(tmp_path / "masks", *marks)
     found = find_pairs(tmp_path / "images", tmp_path / "masks")
     assert matched(found) == wanted and not found.lone
-    endings = any(ending in mask for mask in marks for ending in ("_mask", "_L", "-gt"))
+    endings = any(part in mask for mask in marks for part in ("_mask", "_L", "-gt", "m_", "gt-"))
     assert bool(found.notes) == endings
     both = find_pairs(tmp_path, tmp_path)
     assert matched(both) == wanted
@@ -206,6 +210,20 @@ def test_voc_by_its_lists(voc):
 def test_voc_without_lists(voc):
     data = pascal_voc_masks(voc, validation_fraction=0, **QUICK)
     assert list(data.files["train"]) == [f"{n}.jpg" for n in "abcd"]
+
+
+def test_voc_as_labelme_writes_it(voc):
+    (voc / "SegmentationClass").rename(voc / "SegmentationClassPNG")
+    (voc / "SegmentationClass").mkdir()
+    (voc / "SegmentationClass/a.npy").write_bytes(b"an array")
+    (voc / "class_names.txt").write_text("_background_\ncat\n")
+    assert read_masks(voc, **QUICK).class_names == ("_background_", "cat")
+
+
+def test_files_that_are_no_folder(tmp_path):
+    (tmp_path / "set.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match="a folder or a JSON file of COCO.*unpack it first"):
+        read_masks(tmp_path / "set.zip")
 
 
 def test_voc_with_the_colours_of_cvat(voc):

@@ -38,11 +38,12 @@ class Checkup:
     Attributes:
         origin: what was checked.
         images: how many images were looked at.
-        counts: readable images (or boxes) by split (`"all"` where there are none) and class.
+        counts: readable images (or boxes, or masks that show it) by split (`"all"` where there are none) and
+            class.
         problems: what is wrong, errors first; empty when all is well.
         facts: sizes, formats and the like, for people.
         seconds: how long it took.
-        counted: what `counts` counts, `"images"` or `"boxes"`.
+        counted: what `counts` counts, `"images"`, `"boxes"` or `"masks"`.
     """
 
     origin: str
@@ -168,7 +169,7 @@ def check(
         facts=_facts(seen),
         seconds=round(time.perf_counter() - started, 2),
         sources=_pictured(intake, problems),
-        counted="images" if intake.boxes is None else "boxes",
+        counted="images" if intake.classified else "masks" if intake.boxes is None else "boxes",
     )
     if page is not None:
         from kerasvision.data.doctor.page import write_page

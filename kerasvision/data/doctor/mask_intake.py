@@ -28,7 +28,7 @@ from kerasvision.report.box_pictures import colour_of
 
 Value = int | tuple[int, int, int]
 LONGEST = 160  # pixels of a picture
-VOID_COLOUR, UNKNOWN_COLOUR = (255, 255, 255), (0, 0, 0)
+VOID_COLOUR, UNKNOWN_COLOUR = (225, 225, 225), (0, 0, 0)  # white is the page's
 LOSSY = ("JPEG", "MPO", "WEBP", "AVIF")
 
 
@@ -108,7 +108,7 @@ class MaskIntake:
             return MaskExam(error.reason, lossy=next((kind for kind in LOSSY if kind in error.reason), ""))
 
     def picture(self, index: int) -> np.ndarray | None:
-        """Return a small picture of a mask, (h, w, 3) uint8: void is white, what means nothing black."""
+        """Return a small picture of a mask, (h, w, 3) uint8: void is light grey, what means nothing black."""
         try:
             stored = self.open(index)
         except BadImageError:

@@ -257,7 +257,7 @@ def mask_balance(seen: Seen) -> Iterator[Problem]:
                 f"{listed([f'{name} ({words})' for name, words in rare.items()])}.",
                 'More images of them help most. Train with class_weights="auto" or a Dice or Lovász loss, '
                 "and judge by the IoU of each class." + slip,
-                tuple(Case((), f"{name}: {words}") for name, words in rare.items()),
+                tuple(Case(_showing(seen, split, name), f"{name}: {words}") for name, words in rare.items()),
             )
 
 
@@ -272,6 +272,16 @@ def _rare(seen: Seen, split: str) -> dict[str, str]:
             share = f"{count / total:.2%} of the" if count >= 5e-5 * total else f"{count:,}"
             found[name] = f"{share} pixels, on {several(images, 'image')}"
     return found
+
+
+def _showing(seen: Seen, split: str, name: str) -> tuple[str, ...]:
+    """Return a mask on which a class is, with its image."""
+    label = seen.intake.class_names.index(name)
+    there = (i for i, _ in seen.usable_masks() if (seen.intake.splits[i] or "all") == split)
+    pairs = (
+        (seen.intake.names[i], seen.intake.masks.names[i]) for i in there if label in seen.mask_pixels(i)
+    )
+    return tuple(dict.fromkeys(next(pairs)))
 
 
 def few_masks(seen: Seen) -> Iterator[Problem]:

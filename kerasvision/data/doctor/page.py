@@ -145,4 +145,5 @@ def _thumbnail(source: "Picture | None") -> np.ndarray | None:
 
 def _counts(checkup: "Checkup") -> Markup | None:
     names = list(next(iter(checkup.counts.values()), {}))
-    return class_table(checkup.counts, names)
+    what = checkup.counted.capitalize()
+    return class_table(checkup.counts, names, what=what, add_up=checkup.counted != "masks")
