@@ -16,7 +16,7 @@ from kerasvision.data.folders import SPLIT_FOLDERS
 from kerasvision.data.pixel_cache import DEFAULT_LIMIT
 from kerasvision.data.preprocessing import Resize
 from kerasvision.data.safe_parsing import inside, number
-from kerasvision.data.tables import read_table_text
+from kerasvision.data.table_text import read_table_text
 from kerasvision.data.vision_data import VisionData
 from kerasvision.data.wording import listed
 from kerasvision.errors import BadAnnotationError, DataError

@@ -7,10 +7,12 @@ from typing import Literal
 
 import numpy as np
 
+from kerasvision.data.alignment import Template
 from kerasvision.data.assembling import assemble
 from kerasvision.data.folders import load_folder
 from kerasvision.data.in_memory import NumberedNames, check_images, check_labels
 from kerasvision.data.labelled_loading import LabelSettings
+from kerasvision.data.landmarks import Detector, Landmarks
 from kerasvision.data.pairs import Pairs, read_pairs
 from kerasvision.data.pixel_cache import DEFAULT_LIMIT
 from kerasvision.data.preprocessing import Preprocessing, Resize
@@ -31,6 +33,8 @@ def identity_folder(
     on_bad_file: Literal["raise", "skip"] = "raise",
     cache: bool | str | os.PathLike = "auto",
     cache_limit: int = DEFAULT_LIMIT,
+    landmarks: str | os.PathLike | Landmarks | Detector | None = None,
+    template: Template = "arcface",
 ) -> VisionData:
     """Read a folder of photos: one folder an identity, or `train`, `val` and `test` with identities inside.
 
@@ -49,6 +53,11 @@ def identity_folder(
         on_bad_file: `"raise"` or `"skip"`, as for `image_folder`.
         cache: as for `image_folder`.
         cache_limit: as for `image_folder`.
+        landmarks: of faces, which are then aligned (`align`): a CSV file (`read_landmarks`), a mapping from
+            names as in `data.files`, or a detector of your own, (h, w, 3) uint8 -> (5, 2), (2, 2) or `None`
+            where there is no face. A detector looks at every photo each time that data are loaded;
+            `find_landmarks` and `write_landmarks` keep what it finds. A photo without a face is a bad file.
+        template: as for `align`.
 
     Returns:
         A `VisionData` of task `"embed"`, whose labels are numbered by the sorted names of all identities;
@@ -67,6 +76,8 @@ def identity_folder(
         on_bad_file=on_bad_file,
         cache=cache,
         cache_limit=cache_limit,
+        landmarks=landmarks,
+        template=template,
     )
     return load_folder(folder, settings)
 
@@ -83,6 +94,8 @@ def lfw_folder(
     on_bad_file: Literal["raise", "skip"] = "raise",
     cache: bool | str | os.PathLike = "auto",
     cache_limit: int = DEFAULT_LIMIT,
+    landmarks: str | os.PathLike | Landmarks | Detector | None = None,
+    template: Template = "arcface",
 ) -> VisionData:
     """Read a folder as Labeled Faces in the Wild is laid out: `person/person_0001.jpg`, and a file of pairs.
 
@@ -101,6 +114,8 @@ def lfw_folder(
         on_bad_file: `"raise"` or `"skip"`, as for `image_folder`.
         cache: as for `image_folder`.
         cache_limit: as for `image_folder`.
+        landmarks: as for `identity_folder`.
+        template: as for `align`.
 
     Returns:
         A `VisionData` of task `"embed"`.
@@ -118,6 +133,8 @@ def lfw_folder(
         on_bad_file=on_bad_file,
         cache=cache,
         cache_limit=cache_limit,
+        landmarks=landmarks,
+        template=template,
     )
     if pairs is None:
         return load_folder(folder, settings)
@@ -152,6 +169,8 @@ def identity_csv(
     on_bad_file: Literal["raise", "skip"] = "raise",
     cache: bool | str | os.PathLike = "auto",
     cache_limit: int = DEFAULT_LIMIT,
+    landmarks: str | os.PathLike | Landmarks | Detector | None = None,
+    template: Template = "arcface",
 ) -> VisionData:
     """Read photos that a CSV file lists, with a header: `path,identity` and, if wanted, `split`.
 
@@ -169,6 +188,8 @@ def identity_csv(
         on_bad_file: `"raise"` or `"skip"`, as for `image_folder`.
         cache: as for `image_folder`.
         cache_limit: as for `image_folder`.
+        landmarks: as for `identity_folder`.
+        template: as for `align`.
 
     Returns:
         A `VisionData` of task `"embed"`.
@@ -186,6 +207,8 @@ def identity_csv(
         on_bad_file=on_bad_file,
         cache=cache,
         cache_limit=cache_limit,
+        landmarks=landmarks,
+        template=template,
     )
     columns = {"path": path_column, "label": identity_column, "split": split_column}
     return load_table(file, folder, columns, settings)

@@ -2,17 +2,26 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from kerasvision.data.alignment import Template
 from kerasvision.data.assembling import assemble
 from kerasvision.data.in_memory import NumberedNames
+from kerasvision.data.landmarks import Detector, Landmarks, photos_aligned
 from kerasvision.data.pixel_cache import DEFAULT_LIMIT, pixel_cache
 from kerasvision.data.preprocessing import Preprocessing, Resize
-from kerasvision.data.reading import Found, check_mode, keep_readable, open_cache, report_skipped
+from kerasvision.data.reading import (
+    Found,
+    check_mode,
+    first_of,
+    keep_readable,
+    open_cache,
+    report_skipped,
+)
 from kerasvision.data.vision_data import VisionData
 from kerasvision.errors import BadImageError
 from kerasvision.progress import say
@@ -25,6 +34,8 @@ class LabelSettings:
     Args:
         task: what a label is: `"classify"`, a class; `"embed"`, an identity, and fractions are then of
             identities.
+        landmarks: of faces to be aligned, as for `identity_folder`.
+        template: as for `align`; used where there are landmarks.
     """
 
     image_size: int | tuple[int, int] = 224
@@ -37,6 +48,8 @@ class LabelSettings:
     cache: bool | str | os.PathLike = "auto"
     cache_limit: int = DEFAULT_LIMIT
     task: Literal["classify", "embed"] = "classify"
+    landmarks: str | os.PathLike | Landmarks | Detector | None = None
+    template: Template = "arcface"
 
     def __post_init__(self):
         check_mode(self.on_bad_file)
@@ -45,7 +58,12 @@ class LabelSettings:
     @property
     def preprocessing(self) -> Preprocessing:
         """Decode and resize."""
-        return Preprocessing(self.image_size, self.resize)
+        return Preprocessing(self.image_size, self.resize, self.template if self.aligned else None)
+
+    @property
+    def aligned(self) -> bool:
+        """Whether faces are aligned."""
+        return self.landmarks is not None
 
 
 def load_labelled(
@@ -72,7 +90,12 @@ def load_labelled(
     Raises:
         DataError: as for `keep_readable` and `assemble`.
     """
-    store = open_cache(settings.cache, found, settings.preprocessing, settings.cache_limit, outside=outside)
+    files, marks = found, None
+    if settings.aligned:
+        found, marks = _aligned(found, settings)
+    store = open_cache(
+        settings.cache, files, settings.preprocessing, settings.cache_limit, outside=outside, marks=marks
+    )
     kept = keep_readable(found, class_names, settings.preprocessing, store, settings.on_bad_file)
     notes, skipped = (*notes, *kept.notes), (*skipped, *kept.skipped)
     for note in notes:
@@ -96,6 +119,24 @@ def load_labelled(
         cache=store,
         slots=kept.slots,
     )
+
+
+def _aligned(found: Found, settings: LabelSettings) -> tuple[Found, list[str]]:
+    """Return faces in the place of photos, and what each of them depends on besides its file.
+
+    Raises:
+        BadImageError: (`on_bad_file="raise"`) a photo has no face or cannot be read.
+    """
+    size = settings.preprocessing.image_size[0]
+    faces = photos_aligned(found.paths, found.names, settings.landmarks, size, settings.template)
+    missing = [
+        BadImageError(path, reason)
+        for path, reason in zip(found.paths, faces.points, strict=True)
+        if isinstance(reason, str)
+    ]
+    if missing and settings.on_bad_file == "raise":
+        raise first_of(missing, "them")
+    return replace(found, paths=faces), faces.marks()
 
 
 def load_packed(

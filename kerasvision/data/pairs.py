@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasvision.data.safe_parsing import brief
-from kerasvision.data.tables import read_table_text
+from kerasvision.data.table_text import read_table_text
 from kerasvision.errors import DataError
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")

@@ -25,7 +25,8 @@ class Picked(Sequence):
     def fingerprint(self) -> str | None:
         """Return what tells these items from others, where the sequence knows it without reading them all."""
         whole = getattr(self.items, "fingerprint", None)
-        return whole and f"{whole()} {hashlib.sha256(np.asarray(self.indices, np.int64)).hexdigest()}"
+        facts = whole() if whole is not None else None
+        return facts and f"{facts} {hashlib.sha256(np.asarray(self.indices, np.int64)).hexdigest()}"
 
 
 def source_facts(source: Source) -> str:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from PIL import Image
 
+from kerasvision.data.alignment import NO_FACE, Template, align, template_points
 from kerasvision.data.decoding import Source, open_image
 from kerasvision.errors import BadImageError, DataError
 from kerasvision.metrics.segmentation import VOID
@@ -35,6 +36,8 @@ class Preprocessing:
         image_size: (height, width) in pixels, or one number for a square.
         resize: `"stretch"` to the size, whatever the proportions; `"crop"` the middle with the right
             proportions; `"pad"` with black so that all of the photo is seen.
+        alignment: `None`, or the template that faces are aligned to, `"arcface"` or `"eyes"` (`align`). Every
+            photo then needs landmarks, unless it is aligned already.
 
     Resizing is bilinear and antialiased.
 
@@ -45,6 +48,7 @@ class Preprocessing:
 
     image_size: tuple[int, int]
     resize: Resize = "stretch"
+    alignment: Template | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "image_size", as_image_size(self.image_size))
@@ -53,26 +57,65 @@ class Preprocessing:
                 f'`resize` must be "stretch", "crop" or "pad". Received: {self.resize!r}. '
                 f'"crop" keeps proportions and loses the edges, "pad" keeps all of the photo.'
             )
+        if self.alignment is not None:
+            height, width = self.image_size
+            template_points(self.alignment, height if height == width else self.image_size)
 
-    def read(self, source: Source, name: str | None = None) -> np.ndarray:
-        """Decode and resize one image.
+    def read(self, source: Source, name: str | None = None, landmarks=None) -> np.ndarray:
+        """Decode and resize one image, or cut out the face on it.
 
         Args:
             source: a path, encoded bytes, or a uint8 array (h, w), (h, w, 1) or (h, w, 3).
             name: what to call the image in an error, for sources that are not paths.
+            landmarks: with `alignment`, where the face is, as for `align`; or a callable that is given the
+                image, (h, w, 3) uint8, and returns it, `None` if there is no face.
 
         Returns:
             uint8 (height, width, 3).
 
         Raises:
-            BadImageError: the image cannot be used; the message names it.
+            BadImageError: the image cannot be used; the message names it. With `alignment`, also an image of
+                another size without landmarks.
+            DataError: landmarks of the wrong shape, or without `alignment`.
         """
+        if landmarks is not None:
+            return self._read_face(source, name, landmarks)
+        if self.alignment is not None:
+            return self._read_aligned(source, name)
         picture = open_image(source, self.image_size, name=name)
         try:
             return np.asarray(self._resize(picture))
         except (OSError, ValueError) as error:
             shown = source if isinstance(source, str | os.PathLike) else name or "image"
             raise BadImageError(shown, f"cannot be resized to {self.image_size}: {error}") from error
+
+    def _read_face(self, source: Source, name: str | None, landmarks) -> np.ndarray:
+        if self.alignment is None:
+            raise DataError(
+                "`landmarks` are for models of aligned faces; the photos that this one learned from were "
+                "only resized. Leave them out."
+            )
+        shown = os.fspath(source) if isinstance(source, str | os.PathLike) else name or "image"
+        if callable(landmarks):
+            source = np.array(open_image(source, name=name))
+            landmarks = landmarks(source)
+        if landmarks is None:
+            raise BadImageError(shown, NO_FACE)
+        return align(source, landmarks, image_size=self.image_size[0], template=self.alignment, name=shown)
+
+    def _read_aligned(self, source: Source, name: str | None) -> np.ndarray:
+        """Return an image that must be aligned already: it is, if it has the size."""
+        picture = open_image(source, name=name)
+        height, width = self.image_size
+        if picture.size != (width, height):
+            shown = os.fspath(source) if isinstance(source, str | os.PathLike) else name or "image"
+            raise BadImageError(
+                shown,
+                f"has {picture.height} x {picture.width} pixels, but the model knows faces aligned to "
+                f"{height} x {width}. Pass its landmarks, or first kv.data.align(image, landmarks, "
+                f"image_size={height}, template={self.alignment!r})",
+            )
+        return np.asarray(picture)
 
     def _resize(self, picture: Image.Image) -> Image.Image:
         height, width = self.image_size
@@ -156,7 +199,8 @@ class Preprocessing:
 
     def to_dict(self) -> dict:
         """Return what `from_dict` takes, ready for JSON."""
-        return {"image_size": list(self.image_size), "resize": self.resize}
+        value = {"image_size": list(self.image_size), "resize": self.resize}
+        return value if self.alignment is None else value | {"alignment": self.alignment}
 
     @classmethod
     def from_dict(cls, value: Mapping) -> "Preprocessing":
@@ -165,12 +209,12 @@ class Preprocessing:
         Raises:
             DataError: a key is missing or unknown.
         """
-        if set(value) != {"image_size", "resize"}:
+        if set(value) - {"alignment"} != {"image_size", "resize"}:
             raise DataError(
-                f"`Preprocessing.from_dict` takes the keys image_size and resize. Received: {sorted(value)}. "
-                f"Was the file written by another version?"
+                f"`Preprocessing.from_dict` takes the keys image_size and resize, and may have alignment. "
+                f"Received: {sorted(value)}. Was the file written by another version?"
             )
-        return cls(image_size=tuple(value["image_size"]), resize=value["resize"])
+        return cls(tuple(value["image_size"]), value["resize"], value.get("alignment"))
 
 
 def as_image_size(value) -> tuple[int, int]:

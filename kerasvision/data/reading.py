@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasvision.data.decoding import Source
 from kerasvision.data.loading import usable_cores
-from kerasvision.data.picking import source_facts
+from kerasvision.data.picking import Picked, source_facts
 from kerasvision.data.pixel_cache import PixelCache, pixel_cache
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.data.wording import listed, several
@@ -24,13 +25,13 @@ class Found:
     """Labelled image files, before any is read.
 
     Args:
-        paths: N absolute paths.
+        paths: N absolute paths; or what is read in their place, such as aligned faces.
         names: N names for people.
         labels: (N,) int32.
         splits: (N,) of "train", "validation", "test", or `None` where the data do not say.
     """
 
-    paths: Sequence[str]
+    paths: Sequence[Source]
     names: Sequence[str]
     labels: np.ndarray
     splits: np.ndarray | None
@@ -81,7 +82,7 @@ def keep_readable(
     if not len(good):
         raise DataError(f"None of the {len(everything)} images can be read, for example {bad[0]}.")
     kept = Found(
-        paths=[found.paths[i] for i in good],
+        paths=Picked(found.paths, good),
         names=[found.names[i] for i in good],
         labels=found.labels[good],
         splits=found.splits[good] if found.splits is not None else None,
@@ -120,14 +121,19 @@ def open_cache(
     preprocessing: Preprocessing,
     limit: int,
     outside: Path | None = None,
+    marks: Sequence[str] | None = None,
 ) -> PixelCache | None:
-    """Return the pixel cache for these files, or `None` if none is wanted (see `pixel_cache`)."""
+    """Return the pixel cache for these files, or `None` if none is wanted (see `pixel_cache`).
+
+    `marks` says what else than the file the pixels of each image depend on.
+    """
     if cache is False:
         return None
     facts = [source_facts(path) for path in found.paths]
+    marks = [""] * len(facts) if marks is None else [f" {mark}" for mark in marks]
     return pixel_cache(
         cache,
-        facts=(f"{path} {fact}" for path, fact in zip(found.paths, facts, strict=True)),
+        facts=(f"{path} {fact}{mark}" for path, fact, mark in zip(found.paths, facts, marks, strict=True)),
         count=len(facts),
         preprocessing=preprocessing,
         encoded_bytes=sum(int(fact.split()[0]) for fact in facts if fact != "missing"),

@@ -3,7 +3,6 @@
 import csv
 import io
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from kerasvision.data.labelled_loading import LabelSettings, load_labelled
 from kerasvision.data.pixel_cache import DEFAULT_LIMIT
 from kerasvision.data.preprocessing import Resize
 from kerasvision.data.reading import Found
+from kerasvision.data.table_text import choose_delimiter, read_table_text
 from kerasvision.data.vision_data import VisionData
 from kerasvision.data.wording import listed, several
 from kerasvision.errors import DataError
@@ -129,7 +129,9 @@ def load_table(
 
 def _read(table: Path, columns: Mapping[str, str], word: str) -> list[_Row]:
     text = read_table_text(table)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text, columns))
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""), delimiter=choose_delimiter(text, {columns["path"], columns["label"]})
+    )
     try:
         reader.fieldnames = _header(table, reader.fieldnames or (), columns, word)
         rows = [_row(table, reader.line_num, values, columns, word) for values in reader]
@@ -140,35 +142,6 @@ def _read(table: Path, columns: Mapping[str, str], word: str) -> list[_Row]:
     if not rows:
         raise DataError(f"`file` {table} lists no images: there is nothing below the header.")
     return rows
-
-
-def read_table_text(table: Path) -> str:
-    """Return the text of a CSV file, or refuse what is none."""
-    try:
-        with open(table, encoding="utf-8-sig", newline="") as stream:
-            text = stream.read()
-    except FileNotFoundError:
-        raise DataError(f"`file` {table} is not there. The working folder is {Path.cwd()}.") from None
-    except IsADirectoryError:
-        raise DataError(
-            f"`file` {table} is a folder. For a folder of class folders use `image_folder`."
-        ) from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"`file` {table} is not UTF-8 text ({error}). Save it as “CSV UTF-8”.") from None
-    if "\0" in text:
-        raise DataError(f"`file` {table} holds zero bytes, so it is no text. Save it as “CSV UTF-8”.")
-    return text
-
-
-def _delimiter(text: str, columns: Mapping[str, str]) -> str:
-    """Return the one that finds the columns in the header, or else the one that occurs most often there."""
-    first = re.match("[^\r\n]*", text)[0]
-
-    def fit(delimiter: str) -> tuple[int, int]:
-        names = {name.strip(' "') for name in first.split(delimiter)}
-        return len(names & {columns["path"], columns["label"]}), first.count(delimiter)
-
-    return max(",;\t", key=fit)
 
 
 def _header(table: Path, names: Sequence[str], columns: Mapping[str, str], word: str) -> list[str]:
