@@ -50,6 +50,17 @@ FAMILIES = {
     "unet": Family("https://arxiv.org/abs/1505.04597", 2015, layout="unet:unet"),
     "pspnet": Family("https://arxiv.org/abs/1612.01105", 2017, layout="pspnet:pspnet", auxiliary=0.4),
     "deeplab_v3_plus": Family("https://arxiv.org/abs/1802.02611", 2018, layout="deeplab:deeplab_v3_plus"),
+    **{
+        f"segformer_{size}": Family(
+            "https://arxiv.org/abs/2105.15203",
+            2021,
+            layout="keras_cv:segformer",
+            own="keras_cv:mix_segformer",
+            backbone=None,
+            settings={"size": size},
+        )
+        for size in ("b0", "b1", "b2", "b3", "b4", "b5")
+    },
     # Every hourglass has the whole loss, as in the paper.
     "stacked_hourglass": Family(
         "https://arxiv.org/abs/1603.06937",
