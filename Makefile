@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # Linux without an NVIDIA GPU gets the small build of TensorFlow; say TENSORFLOW=tensorflow for the other.
 TENSORFLOW ?= $(shell [ "$$(uname -sm)" = "Linux x86_64" ] && ! command -v nvidia-smi >/dev/null && echo tensorflow-cpu || echo tensorflow)
-# Only some tests need it. This is the CPU build; where pip cannot find it, the newest one is taken.
+# Only some tests need it, and pytorch-metric-learning, which keeps the build that is there. This is the CPU build;
+# where pip cannot find it, the newest one is taken.
 TORCH ?= torch==2.13.0+cpu
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
@@ -26,8 +27,8 @@ test-all: $(STAMP)-torch  ## all tests, also the slow ones, those on real data a
 
 torch: $(STAMP)-torch  ## install what the tests against torch need; without it they are skipped
 
-parity: $(STAMP)-torch  ## compare our networks with those of torchvision, written anew in torch
-	$(PYTEST) -m "" tests/models/test_torch_parity.py
+parity: $(STAMP)-torch  ## compare networks with those of torchvision, losses with pytorch-metric-learning
+	$(PYTEST) -m "" tests/models/test_torch_parity.py tests/embedding/test_metric_learning_parity.py
 
 lint: $(STAMP)-test
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -49,7 +50,8 @@ $(STAMP)-test: $(STAMP)-core
 	touch $@
 
 $(STAMP)-torch: $(STAMP)-test
-	$(BIN)/python -m pip install --quiet "$(TORCH)" || $(BIN)/python -m pip install --quiet -e ".[parity]"
+	$(BIN)/python -m pip install --quiet "$(TORCH)" || echo "There is no $(TORCH) here: the newest torch is taken."
+	$(BIN)/python -m pip install --quiet -e ".[parity]"
 	touch $@
 
 clean:

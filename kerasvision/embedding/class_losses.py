@@ -66,7 +66,7 @@ def with_class_cosines(model: keras.Model, classes: int) -> keras.Model:
     """
     embedding = model.outputs[0]
     cosines = ClassCosines(classes, name="class_cosines")(embedding)
-    return keras.Model(model.inputs, {"embedding": embedding, "cosines": cosines}, name=model.name)
+    return keras.Model(model.input, {"embedding": embedding, "cosines": cosines}, name=model.name)
 
 
 def arcface_loss(labels, cosines, *, margin: float = 0.5, scale: float = 64.0):
