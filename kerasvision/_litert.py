@@ -15,14 +15,14 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
 
-from kerasvision._tflite_file import INPUT_NAME, TensorInfo, describe, read_tflite, with_names
+from kerasvision._tflite_file import INPUT_NAME, decode, describe, encode, read_tflite, with_names
 from kerasvision.errors import ExportError
 
 Quantize = Literal["float16", "dynamic", "int8"]
@@ -65,12 +65,12 @@ class LiteRTModel:
         self._opened = [_Opened(data, self.name, threads // copies) for _ in range(copies)]
         self.batch = self._opened[0].batch
 
-    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(self, images: np.ndarray | Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run any number of images.
 
         Args:
-            images: (n, h, w, 3) uint8 or float, [0, 255]. A quantised input is fed by the file's
-                own scale.
+            images: (n, h, w, 3) uint8 or float, [0, 255]; or those of each input, by its name, where a file
+                has several. A quantised input is fed by the file's own scale.
 
         Returns:
             By output name: (n, …), float32 where the file's output is float or quantised.
@@ -78,17 +78,29 @@ class LiteRTModel:
         Raises:
             ValueError: the images are not of the size that the file takes.
         """
-        images = np.asarray(images)
-        expected = tuple(next(iter(self.inputs.values())).shape[1:])
-        if images.ndim != len(expected) + 1 or images.shape[1:] != expected:
-            sizes = ", ".join(map(str, expected))
-            raise ValueError(f"`images` must have the shape (n, {sizes}). Received: {images.shape}.")
-        chunks = self._run_all([images[i : i + self.batch] for i in range(0, len(images), self.batch)])
+        images = self._checked(images)
+        starts = range(0, len(images[0]), self.batch)
+        chunks = self._run_all([[fed[i : i + self.batch] for fed in images] for i in starts])
         if not chunks:
             return {name: np.zeros((0, *info.shape[1:]), np.float32) for name, info in self.outputs.items()}
         return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in self.outputs}
 
-    def _run_all(self, chunks: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
+    def _checked(self, images) -> list[np.ndarray]:
+        """Return the images for each input, in the file's order."""
+        named = images if isinstance(images, Mapping) else dict.fromkeys(list(self.inputs)[:1], images)
+        if set(named) != set(self.inputs):
+            raise ValueError(
+                f"`images` must be given for each of {list(self.inputs)}. Received: {list(named)}."
+            )
+        arrays = [np.asarray(named[name]) for name in self.inputs]
+        for array, info in zip(arrays, self.inputs.values(), strict=True):
+            expected = tuple(info.shape[1:])
+            if array.shape != (len(arrays[0]), *expected):
+                sizes = ", ".join(map(str, expected))
+                raise ValueError(f"`images` must have the shape (n, {sizes}). Received: {array.shape}.")
+        return arrays
+
+    def _run_all(self, chunks: list[list[np.ndarray]]) -> list[dict[str, np.ndarray]]:
         if len(self._opened) == 1 or len(chunks) < 2:
             return [self._run(self._opened[0], chunk) for chunk in chunks]
         step = len(self._opened)
@@ -101,14 +113,13 @@ class LiteRTModel:
             done[at::step] = share
         return done
 
-    def _run(self, opened: "_Opened", images: np.ndarray) -> dict[str, np.ndarray]:
-        count = len(images)
-        if count < self.batch:
-            images = np.concatenate([images, np.repeat(images[-1:], self.batch - count, axis=0)])
-        info = next(iter(self.inputs.values()))
-        values = opened(_to_dtype(images, info))
+    def _run(self, opened: "_Opened", images: list[np.ndarray]) -> dict[str, np.ndarray]:
+        count = len(images[0])
+        rows = np.minimum(np.arange(self.batch), count - 1)  # the last image fills the batch up
+        images = images if count == self.batch else [fed[rows] for fed in images]
+        values = opened(map(encode, images, self.inputs.values()))
         pairs = zip(self.outputs.items(), values, strict=True)
-        return {name: _from_dtype(value[:count], info) for (name, info), value in pairs}
+        return {name: decode(value[:count], info) for (name, info), value in pairs}
 
 
 class _Opened:
@@ -116,16 +127,18 @@ class _Opened:
 
     def __init__(self, data: bytes, name: str, threads: int):
         self._interpreter = _interpreter(data, name, threads)
-        details = self._interpreter.get_input_details()[0]
-        self._input, self.batch = details["index"], max(1, int(details["shape"][0]))
-        if details["shape_signature"][0] == -1:
+        details = self._interpreter.get_input_details()
+        self._inputs, self.batch = [d["index"] for d in details], max(1, int(details[0]["shape"][0]))
+        if details[0]["shape_signature"][0] == -1:
             self.batch = _OPEN_BATCH
-            self._interpreter.resize_tensor_input(self._input, [_OPEN_BATCH, *details["shape"][1:]])
+            for detail in details:
+                self._interpreter.resize_tensor_input(detail["index"], [_OPEN_BATCH, *detail["shape"][1:]])
             self._interpreter.allocate_tensors()
         self._outputs = [detail["index"] for detail in self._interpreter.get_output_details()]
 
-    def __call__(self, images: np.ndarray) -> list[np.ndarray]:
-        self._interpreter.set_tensor(self._input, images)
+    def __call__(self, images: Iterable[np.ndarray]) -> list[np.ndarray]:
+        for index, fed in zip(self._inputs, images, strict=True):
+            self._interpreter.set_tensor(index, fed)
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index) for index in self._outputs]
 
@@ -136,7 +149,7 @@ def convert(
     input_shape: Sequence[int] | None = None,
     batch: int = 1,
     quantize: Quantize | None = None,
-    calibration: np.ndarray | None = None,
+    calibration: np.ndarray | Mapping[str, np.ndarray] | None = None,
     input_type: Literal["float32", "uint8"] | None = None,
     output_type: Literal["float32", "uint8"] = "float32",
     output_names: Sequence[str] | None = None,
@@ -144,7 +157,8 @@ def convert(
     """Convert a model that takes raw images into a TFLite file of static shapes and built-in operations.
 
     The input is called `image`, the signature `serving_default`. Outputs are called after the keys of a model
-    that returns a dictionary, else after `output_names`, else after the Keras model's outputs.
+    that returns a dictionary, else after `output_names`, else after the Keras model's outputs. A model of
+    several inputs keeps their names.
 
     Args:
         model: a `keras.Model`, or a function of one (batch, h, w, 3) float32 tensor that returns a tensor, a
@@ -155,6 +169,7 @@ def convert(
             activations; needs `calibration`).
         calibration: (n, h, w, 3) uint8 images, for `"int8"` only. In a copy of each, its darkest value is set
             to 0 and its brightest to 255, so that the input's scale is exactly 1: a phone feeds raw bytes.
+            Of several inputs, the images of each by its name, as many.
         input_type: element type of the input; `None` is `"uint8"` for int8 and `"float32"` otherwise.
         output_type: element type of the outputs; `"uint8"` for int8 only.
         output_names: one name for each output.
@@ -164,11 +179,11 @@ def convert(
     """
     input_type = input_type or ("uint8" if quantize == "int8" else "float32")
     _check_arguments(quantize, calibration, input_type, output_type)
-    shape = (batch, *_input_shape(model, input_shape))
+    shapes = {name: (batch, *shape) for name, shape in _input_shapes(model, input_shape).items()}
     inside = "float32" if quantize == "int8" else input_type
-    concrete, names = _trace(model, shape, inside, output_names)
+    concrete, names = _trace(model, shapes, inside, output_names)
     data = _run_converter(concrete, quantize, calibration, input_type, output_type)
-    data = with_names(data, names)
+    data = with_names(data, names, [tensor.op.name for tensor in concrete.inputs[: len(shapes)]])
     _check_file(data, concrete.graph.variables, input_type, quantize)
     return data
 
@@ -217,13 +232,14 @@ def rehearse(
     import keras
     import tensorflow as tf
 
-    def compact(image):
+    def compact(*images):
         # `tf.constant(number, shape=…)` inside a graph is stored as one number.
         weights = [(v, tf.constant(0.5, v.dtype, v.shape)) for v in model.variables if "float" in v.dtype]
         with keras.StatelessScope(state_mapping=weights):
-            return after(model(image, training=False))
+            return after(model(images if len(images) > 1 else images[0], training=False))
 
-    concrete, _ = _trace(compact, (1, *_input_shape(model, input_shape)), "float32", None)
+    shapes = {name: (1, *shape) for name, shape in _input_shapes(model, input_shape).items()}
+    concrete, _ = _trace(compact, shapes, "float32", None)
     return describe(_run_converter(concrete, None, None, "float32", "float32")).operations
 
 
@@ -253,19 +269,33 @@ def _check_arguments(quantize, calibration, input_type, output_type) -> None:
         raise ExportError('`output_type="uint8"` needs `quantize="int8"`: other files compute in float.')
     if quantize != "int8":
         return
-    if calibration is None or len(calibration) == 0:
-        raise ExportError('`quantize="int8"` needs `calibration`: some training images, (n, h, w, 3) uint8.')
-    if calibration.dtype != np.uint8 or calibration.ndim != 4:
-        raise ExportError(
-            "`calibration` must be uint8 images of the shape (n, h, w, 3). "
-            f"Received: {calibration.dtype} {calibration.shape}."
-        )
+    for images in calibration.values() if isinstance(calibration, Mapping) else [calibration]:
+        if images is None or len(images) == 0:
+            raise ExportError(
+                '`quantize="int8"` needs `calibration`: some training images, (n, h, w, 3) uint8.'
+            )
+        if images.dtype != np.uint8 or images.ndim != 4:
+            raise ExportError(
+                "`calibration` must be uint8 images of the shape (n, h, w, 3). "
+                f"Received: {images.dtype} {images.shape}."
+            )
 
 
-def _input_shape(model, stated: Sequence[int] | None) -> tuple[int, ...]:
+def _input_shapes(model, stated: Sequence[int] | None) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each input by its name, without the batch."""
     known = getattr(model, "input_shape", None)
-    if isinstance(known, (list, dict)):
-        raise ExportError(f"The model must have one input. Received inputs: {known}.")
+    if isinstance(known, list) and stated is None:
+        return {
+            tensor.name: _input_shape(shape, None) for tensor, shape in zip(model.inputs, known, strict=True)
+        }
+    if isinstance(known, list | dict):
+        raise ExportError(
+            f"The model must have one input, or a list of them with their sizes. Received: {known}."
+        )
+    return {INPUT_NAME: _input_shape(known, stated)}
+
+
+def _input_shape(known: tuple | None, stated: Sequence[int] | None) -> tuple[int, ...]:
     shape = tuple(stated) if stated is not None else tuple(known[1:]) if known else None
     if not shape or None in shape:
         raise ExportError(
@@ -276,18 +306,19 @@ def _input_shape(model, stated: Sequence[int] | None) -> tuple[int, ...]:
     return shape
 
 
-def _trace(model: Callable, shape: tuple[int, ...], dtype: str, names: Sequence[str] | None):
+def _trace(model: Callable, shapes: Mapping[str, tuple], dtype: str, names: Sequence[str] | None):
     """Return the concrete function and the names of its outputs, in the order of the outputs."""
     import keras
     import tensorflow as tf
 
-    def serve(image):
-        image = tf.cast(image, tf.float32)
-        outputs = model(image, training=False) if isinstance(model, keras.Model) else model(image)
+    def serve(*images):
+        images = [tf.cast(image, tf.float32) for image in images]
+        whole = isinstance(model, keras.Model)
+        outputs = model(images if len(images) > 1 else images[0], training=False) if whole else model(*images)
         return _as_dict(outputs, names, getattr(model, "output_names", None))
 
-    spec = tf.TensorSpec(shape, dtype, name=INPUT_NAME)
-    concrete = tf.function(serve, autograph=False).get_concrete_function(spec)
+    specs = [tf.TensorSpec(shape, dtype, name=name) for name, shape in shapes.items()]
+    concrete = tf.function(serve, autograph=False).get_concrete_function(*specs)
     return concrete, sorted(concrete.structured_outputs)
 
 
@@ -305,6 +336,7 @@ def _run_converter(concrete, quantize, calibration, input_type, output_type) -> 
     import tensorflow as tf
     from tensorflow.lite.python.convert import ConverterError
 
+    inputs = [tensor for tensor in concrete.inputs if tensor.dtype != tf.resource]  # the others are weights
     with _without_noise():
         converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
     if quantize:
@@ -312,8 +344,8 @@ def _run_converter(concrete, quantize, calibration, input_type, output_type) -> 
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if quantize == "int8":
-        batch = concrete.inputs[0].shape[0]
-        converter.representative_dataset = lambda: _calibration_batches(calibration, batch)
+        fed = [calibration[t.op.name] for t in inputs] if isinstance(calibration, Mapping) else [calibration]
+        converter.representative_dataset = lambda: _calibration_batches(fed, inputs[0].shape[0])
         # Both sets: an operation without an int8 kernel stays float, and `lint` counts it.
         converter.target_spec.supported_ops = [
             tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
@@ -359,11 +391,11 @@ def _without_noise():
             logger.setLevel(level)
 
 
-def _calibration_batches(images: np.ndarray, batch: int):
-    pinned = pin_range(images)
-    for start in range(0, len(pinned), batch):
-        rows = np.arange(start, start + batch) % len(pinned)
-        yield [pinned[rows].astype(np.float32)]
+def _calibration_batches(images: list[np.ndarray], batch: int):
+    pinned = [pin_range(fed) for fed in images]
+    for start in range(0, len(pinned[0]), batch):
+        rows = np.arange(start, start + batch) % len(pinned[0])
+        yield [fed[rows].astype(np.float32) for fed in pinned]
 
 
 def _explain(message: str, graph) -> str:
@@ -395,12 +427,12 @@ def _check_file(data: bytes, variables, input_type: str, quantize) -> None:
         )
     if quantize != "int8" or input_type != "uint8":
         return
-    image = found.inputs[INPUT_NAME]
-    if (image.scale, image.zero_point) != (1.0, 0):
-        raise ExportError(
-            f"The uint8 input has scale {image.scale} and zero point {image.zero_point} instead of 1 and 0. "
-            "A phone feeds raw bytes, so its answers would be wrong."
-        )
+    for image in found.inputs.values():
+        if (image.scale, image.zero_point) != (1.0, 0):
+            raise ExportError(
+                f"The uint8 input has scale {image.scale} and zero point {image.zero_point} instead of 1 and "
+                "0. A phone feeds raw bytes, so its answers would be wrong."
+            )
 
 
 def _interpreter(data: bytes, name: str, threads: int):
@@ -412,19 +444,3 @@ def _interpreter(data: bytes, name: str, threads: int):
     except (RuntimeError, ValueError) as error:
         raise ExportError(f"LiteRT cannot run {name}: {str(error).strip().splitlines()[0]}") from None
     return interpreter
-
-
-def _to_dtype(images: np.ndarray, info: TensorInfo) -> np.ndarray:
-    if images.dtype == info.dtype and info.scale in (0.0, 1.0) and info.zero_point == 0:
-        return np.ascontiguousarray(images)
-    if info.dtype not in ("uint8", "int8"):
-        return images.astype(info.dtype)
-    limits = np.iinfo(info.dtype)
-    steps = np.round(images.astype(np.float32) / (info.scale or 1.0)) + info.zero_point
-    return np.clip(steps, limits.min, limits.max).astype(info.dtype)
-
-
-def _from_dtype(values: np.ndarray, info: TensorInfo) -> np.ndarray:
-    if info.scale and values.dtype in (np.uint8, np.int8, np.int16):
-        return (values.astype(np.float32) - info.zero_point) * np.float32(info.scale)
-    return values

@@ -138,6 +138,24 @@ def with_names(data: bytes, names: Sequence[str], inputs: Sequence[str] = (INPUT
     return pack(content, len(data))
 
 
+def encode(values: np.ndarray, info: TensorInfo) -> np.ndarray:
+    """Return numbers as a tensor of a file takes them: in its type, by its own scale."""
+    if values.dtype == info.dtype and info.scale in (0.0, 1.0) and info.zero_point == 0:
+        return np.ascontiguousarray(values)
+    if info.dtype not in ("uint8", "int8"):
+        return values.astype(info.dtype)
+    limits = np.iinfo(info.dtype)
+    steps = np.round(values.astype(np.float32) / (info.scale or 1.0)) + info.zero_point
+    return np.clip(steps, limits.min, limits.max).astype(info.dtype)
+
+
+def decode(values: np.ndarray, info: TensorInfo) -> np.ndarray:
+    """Return what a tensor of a file holds as numbers: float32 where it is quantised."""
+    if info.scale and values.dtype in (np.uint8, np.int8, np.int16):
+        return (values.astype(np.float32) - info.zero_point) * np.float32(info.scale)
+    return values
+
+
 def pack(model, size: int) -> bytes:
     """Return the bytes of a `schema.ModelT`; `size` is a first guess of their number."""
     import flatbuffers

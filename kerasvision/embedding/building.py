@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass, field
 import keras
 from keras import layers
 
+from kerasvision.embedding.families import NETWORKS, Network, known_name
 from kerasvision.errors import KerasvisionError
 from kerasvision.models.backbones import layers_before_head
-from kerasvision.models.building import POOLING, check_backend
+from kerasvision.models.building import POOLING, check_backend, check_size
 from kerasvision.models.heads import as_size, feature_maps
+from kerasvision.models.loading import load_weights
 from kerasvision.models.own_backbones import describe_backbone, described_backbone
-from kerasvision.models.registry import entry, list_models
+from kerasvision.models.preprocessing import preprocess
 
 HEAD = "head_"  # what the names of all layers after the backbone begin with, but for the last
 EMBEDDING = "embedding"
@@ -53,15 +55,6 @@ class EmbedderSpec:
         return cls(**{**values, "image_size": tuple(values["image_size"])})
 
 
-def list_embedders() -> list[str]:
-    """Return the names that `embedder` accepts.
-
-    >>> "mobilenet_v2" in list_embedders()
-    True
-    """
-    return list_models("classify")
-
-
 def embedder(
     backbone: str | keras.Model = "mobilenet_v2",
     *,
@@ -79,12 +72,14 @@ def embedder(
     Args:
         backbone: one of `list_embedders()`, or your own functional backbone, which is copied with its
             weights.
-        dimensions: of the embedding, 2 or more; `None` for the pooled features of the backbone themselves.
+        dimensions: of the embedding, 2 or more; `None` for the pooled features of the backbone themselves,
+            which is what the paper of `deepface` does.
         image_size: side in pixels, or (height, width).
         weights: of the backbone: `None` (random, or those your own backbone has), `"imagenet"`, or a file.
         l2_normalize: give embeddings the length 1, so that distances have a fixed scale: the Euclidean one
             is from 0 to 2.
-        pooling: of the feature maps, `"avg"` or `"max"`.
+        pooling: of the feature maps, `"avg"` or `"max"`; `deepface` and `facenet_nn1` give vectors and have
+            none.
         dropout: fraction of features dropped in training, before the projection to `dimensions`.
         preprocessing: what your own backbone expects of pixels, as for `kerasvision.models.classifier`.
         backbone_options: of the backbone's builder, for example `{"alpha": 0.35}`.
@@ -135,7 +130,7 @@ def embedder_spec(
     """
     own = isinstance(backbone, keras.Model)
     spec = EmbedderSpec(
-        describe_backbone(backbone, preprocessing) if own else entry(backbone).name,
+        describe_backbone(backbone, preprocessing) if own else known_name(backbone),
         as_size(image_size),
         dimensions,
         l2_normalize,
@@ -193,11 +188,18 @@ def _build(spec: EmbedderSpec, weights, own: keras.Model | None) -> keras.Model:
     check_backend()
     check_spec(spec)
     image = layers.Input((*spec.image_size, 3), dtype="float32", name="image")
-    backbone = spec.backbone if own is None else own
-    x = feature_maps(
-        backbone, image, preprocessing=spec.preprocessing, weights=weights, **spec.backbone_options
-    )
-    x = POOLING[spec.pooling](name=f"{HEAD}pool")(x)
+    if own is None and spec.backbone in NETWORKS:
+        x = _features(NETWORKS[spec.backbone], image, spec, weights)
+    else:
+        x = feature_maps(
+            spec.backbone if own is None else own,
+            image,
+            preprocessing=spec.preprocessing,
+            weights=weights,
+            **spec.backbone_options,
+        )
+    if len(x.shape) == 4:
+        x = POOLING[spec.pooling](name=f"{HEAD}pool")(x)
     if spec.dropout:
         x = layers.Dropout(spec.dropout, name=f"{HEAD}dropout")(x)
     # float32 also under mixed precision: in bfloat16 near vectors become one.
@@ -208,3 +210,18 @@ def _build(spec: EmbedderSpec, weights, own: keras.Model | None) -> keras.Model:
     else:
         x = layers.Activation("linear", dtype="float32", name=EMBEDDING)(x)
     return keras.Model(image, x, name=spec.backbone if own is None else own.name)
+
+
+def _features(network: Network, image, spec: EmbedderSpec, weights):
+    """Return what a network of `NETWORKS` gives without its top: feature maps, or vectors."""
+    if weights == "imagenet":
+        raise KerasvisionError(
+            f"`weights` must be None or a file: there are none of ImageNet for {spec.backbone!r}. "
+            "Received: 'imagenet'. Choose a backbone that has some, for example 'mobilenet_v2'."
+        )
+    check_size(spec.image_size, network.minimum_size, "image_size")
+    pixels = preprocess(image, spec.preprocessing or network.preprocessing)
+    inside = network.builder(include_top=False, input_tensor=pixels, **spec.backbone_options)
+    if weights is not None:
+        load_weights(inside, weights, ignore=network.top_layers)
+    return inside.outputs[0]

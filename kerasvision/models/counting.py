@@ -121,6 +121,8 @@ def _of(operation, source, outputs) -> int:
     for kinds, count in counters:
         if isinstance(operation, kinds):
             return count(operation, source, outputs)
+    if hasattr(operation, "multiply_adds"):  # a layer of ours that counts for itself
+        return operation.multiply_adds
     matrices = [v for v in getattr(operation, "weights", ()) if len(v.shape) > 1]
     if matrices or type(operation).__name__ in PRODUCTS:
         raise ValueError(

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from converted_files import cosines, lively, most_apart, onnx, pictures, tflite
 from keras import layers
 
-from kerasvision._litert import LiteRTModel, convert
 from kerasvision.embedding import (
     EmbedderSpec,
     backbone_layers,
@@ -19,6 +19,7 @@ from kerasvision.embedding import (
     embedder_spec,
     list_embedders,
 )
+from kerasvision.embedding.families import NETWORKS
 from kerasvision.errors import KerasvisionError
 from kerasvision.models import graph
 
@@ -34,11 +35,6 @@ def small_backbone():
 
 def made(**options):
     return embedder(small_backbone(), **{"image_size": 32, "preprocessing": "zero_one", **options})
-
-
-def pictures(rng, count=8, size=32):
-    small = rng.integers(0, 256, (count, size // 4, size // 4, 3))
-    return small.repeat(4, axis=1).repeat(4, axis=2).astype(np.float32)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +56,7 @@ def test_on_networks_of_the_gallery(backbone, options, rng):
 
 
 def test_names_are_those_of_the_networks():
-    assert {"mobilenet_v2", "resnet50"} <= set(list_embedders())
+    assert {"mobilenet_v2", "resnet50", *NETWORKS} <= set(list_embedders())
 
 
 def test_without_projection_these_are_the_pooled_features(rng):
@@ -142,21 +138,36 @@ def test_a_saved_file_loads_without_this_package(tmp_path, rng):
 
 def test_files_give_the_same_vectors(rng):
     model, images = made(), pictures(rng, 32)
-    for layer in model.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            layer.momentum = 0.0
-    model(images, training=True)
-    wanted = model(images, training=False).numpy()
-    assert (wanted @ wanted.T).min() < 0.97, "the vectors are too alike to tell anything"
-    exact, int8 = (
-        LiteRTModel(convert(model, quantize=quantize, calibration=images.astype(np.uint8)))
-        for quantize in (None, "int8")
-    )
-    (vectors,) = exact(images).values()
-    np.testing.assert_allclose(vectors, wanted, atol=1e-5)
-    (vectors,) = int8(images.astype(np.uint8)).values()
-    cosines = (vectors * wanted).sum(1) / np.linalg.norm(vectors, axis=1)
-    assert cosines.mean() > 0.98
+    wanted = lively(model, images)(images, training=False).numpy()
+    assert most_apart(wanted) < 0.97, "the vectors are too alike to tell anything"
+    np.testing.assert_allclose(tflite(model, images), wanted, atol=1e-5)
+    np.testing.assert_allclose(onnx(model, images), wanted, atol=1e-5)
+    assert cosines(tflite(model, images, quantize="int8"), wanted).mean() > 0.999
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "dimensions"),
+    [
+        ("deepface", {"features": 64}, None),
+        ("facenet_nn1", {"hidden": 32}, 128),
+        ("facenet_nn2", {"batch_norm": True}, 128),
+    ],
+)
+def test_on_networks_of_papers(name, options, dimensions, tmp_path, rng):
+    made = {"image_size": 72, "dimensions": dimensions, "backbone_options": options}
+    model = embedder(name, **made)
+    assert NETWORKS[name].dimensions == dimensions and model.output_shape == (None, dimensions or 64)
+    assert graph.is_flat(model) and model.get_layer("preprocess")
+    # The network of the paper, saved with its top, gives its weights.
+    builder = NETWORKS[name].builder
+    classes = {"classes": 3} if name == "deepface" else {}
+    whole = builder(input_shape=(72, 72, 3), **options, **classes)
+    whole.save_weights(file := tmp_path / "m.weights.h5")
+    model = embedder(name, weights=file, **made)
+    layer = next(name for name in backbone_layers(model) if model.get_layer(name).weights)
+    for weight, wanted in zip(model.get_layer(layer).weights, whole.get_layer(layer).weights, strict=True):
+        np.testing.assert_array_equal(weight, wanted)
+    assert build(EmbedderSpec.from_dict(embedder_spec(name, **made).to_dict())).count_params()
 
 
 @pytest.mark.parametrize(
@@ -175,6 +186,13 @@ def test_files_give_the_same_vectors(rng):
 def test_what_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         made(**arguments)
+
+
+def test_networks_of_papers_have_no_imagenet_weights_and_a_smallest_size():
+    with pytest.raises(KerasvisionError, match="none of ImageNet for 'facenet_nn2'"):
+        embedder("facenet_nn2", image_size=64, weights="imagenet")
+    with pytest.raises(ValueError, match="`image_size` must be at least 71 x 71"):
+        embedder("deepface", image_size=70)
 
 
 def test_unknown_backbones_are_refused():
