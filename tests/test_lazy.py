@@ -14,6 +14,7 @@ TREES = {"kerasvision": ROOT / "kerasvision", "recipes": ROOT / "recipes", "expo
 PACKAGES = (
     "data",
     "detection",
+    "embedding",
     "explain",
     "export",
     "metrics",
@@ -28,7 +29,7 @@ LAYERS = (
     {"cli"},
     {"recipes"},
     {"export"},
-    {"detection", "segmentation", "training", "metrics", "report", "data"},
+    {"detection", "segmentation", "embedding", "training", "metrics", "report", "data"},
     {"models", "explain"},
     {"errors", "files", "progress", "_lazy", "_litert", "_tflite_file"},
 )
