@@ -10,7 +10,7 @@ from kerasvision.metrics.embedding_distances import Distance, from_squares
 
 Search = Literal["auto", "numpy", "faiss"]
 LARGE = 100_000  # photos from which on "auto" takes faiss where it is installed
-_QUERIES, _CELLS = 64, 1 << 20  # questions at a time; distances at a time: 4 MB
+_QUERIES, _CELLS = 256, 1 << 20  # questions at a time; distances at a time: 4 MB
 _GROUPS = 4096  # of photos, of each of which only the nearest distance is kept
 
 
