@@ -319,7 +319,7 @@ class Gallery:
             if taken and on_bad_file == "raise":
                 raise taken[0]
             chosen = ([values[i] for i in kept] for values in (new.names, new.photos, new.digests))
-            self._records = records.with_photos(*chosen, new.vectors[kept])
+            self._records = records.with_photos(*chosen, new.vectors[kept])  # which copies them
         skipped = (*stray, *new.skipped, *taken)
         report_skipped(skipped)
         return Enrolled(len(kept), tuple(repeated), skipped)

@@ -138,7 +138,7 @@ def checked_vectors(name: str, vectors, count: int) -> np.ndarray:
             f"`{name}` must give ({count}, d) numbers, one row an image. "
             f"Received: {vectors.shape} {vectors.dtype}."
         )
-    vectors = vectors.astype(np.float32)
+    vectors = vectors.astype(np.float32, copy=False)
     bad = np.flatnonzero(~np.isfinite(vectors).all(1) | ~vectors.any(1))
     if bad.size:
         raise KerasvisionError(

@@ -46,11 +46,14 @@ class Records:
     def with_photos(
         self, names: Sequence[str], photos: Sequence[str], digests: Sequence[str], vectors: np.ndarray
     ) -> "Records":
-        """Return these and more photos: m names of people, of photos, m digests and (m, d) float32."""
+        """Return these and more photos: m names of people, of photos, m digests and (m, d) float32.
+
+        The vectors may be kept without a copy.
+        """
         people = tuple(dict.fromkeys([*self.people, *names]))
         index = {name: i for i, name in enumerate(people)}
         owners = np.concatenate([self.owners, np.array([index[name] for name in names], np.int64)])
-        vectors = np.concatenate([self.vectors, vectors]) if len(self) else np.array(vectors, np.float32)
+        vectors = np.concatenate([self.vectors, vectors]) if len(self) else vectors
         grown = Records(people, owners, (*self.photos, *photos), (*self.digests, *digests), vectors)
         return grown._taking(np.argsort(owners, kind="stable"))
 

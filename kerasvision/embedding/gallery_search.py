@@ -1,16 +1,24 @@
 """Find the nearest people among many photos, exactly, as one matrix product in parts that fit the caches."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
+from threading import Lock
 from typing import Literal, NamedTuple
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
+from kerasvision.data.loading import usable_cores
 from kerasvision.errors import KerasvisionError, require
 from kerasvision.metrics.embedding_distances import Distance, from_squares
 
 Search = Literal["auto", "numpy", "faiss"]
 LARGE = 100_000  # photos from which on "auto" takes faiss where it is installed
-_QUERIES, _CELLS = 256, 1 << 20  # questions at a time; distances at a time: 4 MB
+_QUERIES, _CELLS = 256, 1 << 19  # questions at a time; distances at a time: 2 MB a core, which caches hold
+_searching = Lock()
 _GROUPS = 4096  # of photos, of each of which only the nearest distance is kept
 
 
@@ -77,18 +85,31 @@ class NearestPeople:
         """Return (q, groups) float32, the lowest squared distance less the question's own square."""
         nearest = np.empty((len(questions), len(self._starts)), np.float32)
         doubled = np.float32(-2) * questions
-        most, first = max(1, _CELLS // len(questions)), 0
-        while first < len(self._starts):
-            after = int(np.searchsorted(self._starts, self._starts[first] + most))
-            after = max(after, first + 1)
+
+        def measure(first: int, after: int) -> None:
             stop = self._starts[after] if after < len(self._starts) else len(self.owners)
             rows = slice(self._starts[first], stop)
             apart = doubled @ self.vectors[rows].T
             apart += self._norms[rows]
             starts = self._starts[first:after] - rows.start
             np.minimum.reduceat(apart, starts, axis=1, out=nearest[:, first:after])
-            first = after
+
+        # Every core takes parts of its own, products and minima; a product on all cores at once would leave
+        # them waiting for each other.
+        cores = usable_cores()
+        most = max(1, min(_CELLS // len(questions), -(-len(self.owners) // cores)))
+        with _one_thread_each(), ThreadPoolExecutor(cores, "kerasvision-gallery") as pool:
+            for _ in pool.map(lambda part: measure(*part), self._parts(most)):
+                pass
         return nearest
+
+    def _parts(self, most: int) -> Iterator[tuple[int, int]]:
+        """Yield (first, after) groups that have about `most` photos together."""
+        first = 0
+        while first < len(self._starts):
+            after = max(first + 1, int(np.searchsorted(self._starts, self._starts[first] + most)))
+            yield first, after
+            first = after
 
     def _slack(self, questions: np.ndarray) -> np.ndarray:
         """Return (q,) twice the bound of the rounding errors of `_nearest_of_groups`."""
@@ -99,9 +120,9 @@ class NearestPeople:
 
     def _pick(self, question: np.ndarray, rows: np.ndarray, k: int) -> Found:
         """Return the k nearest people among the owners of `rows`."""
-        squares = np.concatenate(
-            [self._squares(question, rows[start : start + _CELLS]) for start in range(0, len(rows), _CELLS)]
-        )
+        step = max(1, _CELLS // len(question))
+        parts = [self._squares(question, rows[start : start + step]) for start in range(0, len(rows), step)]
+        squares = np.concatenate(parts)
         order = np.lexsort((rows, squares))
         people, first = np.unique(self.owners[rows[order]], return_index=True)
         best = np.sort(first)[:k]
@@ -161,6 +182,18 @@ def check_search(search: str) -> None:
     """Refuse what is no way to search."""
     if search not in ("auto", "numpy", "faiss"):
         raise KerasvisionError(f'`search` must be "auto", "numpy" or "faiss". Received: {search!r}.')
+
+
+@contextmanager
+def _one_thread_each():
+    """Keep matrix products to the thread that asks for them, one search at a time."""
+    with _searching, _libraries().limit(limits=1, user_api="blas"):
+        yield
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

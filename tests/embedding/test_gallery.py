@@ -245,6 +245,16 @@ def test_search_equals_a_slow_loop(monkeypatch, rng, distance, groups, cells):
             assert len(set(one.owners.tolist())) == len(one.owners) == min(k, owners[-1] + 1)
 
 
+def test_rounding_of_the_product_does_not_change_who_is_nearest(rng):
+    # Squares of 5e7 in float32 are off by some units, as much as the distances themselves.
+    vectors = (rng.normal(size=(300, 8)) + 2500).astype(np.float32)
+    questions = (rng.normal(size=(20, 8)) + 2500).astype(np.float32)
+    found = NearestPeople(vectors, np.arange(300), "euclidean").find(questions, 3)
+    for question, one in zip(questions, found, strict=True):
+        apart = np.linalg.norm(vectors.astype(float) - question, axis=1)
+        assert one.rows.tolist() == np.argsort(apart)[:3].tolist()
+
+
 class FakeFaiss(types.ModuleType):
     """The part of faiss that is used, slowly."""
 
