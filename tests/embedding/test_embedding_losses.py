@@ -108,7 +108,9 @@ def test_gradients_are_finite_on_every_batch(loss, options):
     """Also at distance 0, without positives, without negatives, and in a compiled graph of unknown size."""
     loss = make_loss(loss, **options)
 
-    @tf.function(reduce_retracing=True, autograph=False)
+    signature = [tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, 5])]
+
+    @tf.function(autograph=False, input_signature=signature)
     def gradient_of(labels, embeddings):
         with tf.GradientTape() as tape:
             tape.watch(embeddings)

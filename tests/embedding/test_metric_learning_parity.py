@@ -12,11 +12,14 @@ import tensorflow as tf
 from kerasvision import embedding as kv
 from kerasvision.embedding import make_loss
 
-pytestmark = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("torch", "pytorch_metric_learning")),
-    reason="pytorch-metric-learning and torch are not installed, and are what is compared with: "
-    "`make torch`, or pip install '.[parity]'",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        any(importlib.util.find_spec(name) is None for name in ("torch", "pytorch_metric_learning")),
+        reason="pytorch-metric-learning and torch are not installed, and are what is compared with: "
+        "`make torch`, or pip install '.[parity]'",
+    ),
+]
 REFERENCE = Path(__file__).with_name("metric_learning_reference.py")
 CLASSES = 7
 # name -> images of each identity; in "pairs" there is one positive, so that other miners say the same too
