@@ -20,6 +20,12 @@ def check(
             "boxes or masks.",
         ),
     ],
+    identities: Annotated[
+        bool,
+        typer.Option(
+            "--identities", help="The folders, or the column identity of a CSV, are people or the like."
+        ),
+    ] = False,
     near_duplicates: Annotated[
         bool, typer.Option(help="Look for copies that were resized or saved again, too.")
     ] = True,
@@ -44,7 +50,9 @@ def check(
     """
     from kerasvision.data import check
 
-    checkup = check(data, near_duplicates=near_duplicates, page=page, clean_list=clean_list)
+    checkup = check(
+        data, identities=identities, near_duplicates=near_duplicates, page=page, clean_list=clean_list
+    )
     if form is Format.json:
         show_json(checkup.to_dict())
     elif form is Format.csv:

@@ -109,8 +109,27 @@ def load_table(
     Raises:
         DataError: as for `image_csv`; for identities: one of them is in two splits.
     """
+    found, names, notes = list_table(file, folder, columns, settings.task)
+    origin = str(Path(file).expanduser().absolute())
+    return load_labelled(found, names, settings, origin=origin, notes=notes)
+
+
+def list_table(
+    file: str | os.PathLike, folder: str | os.PathLike | None, columns: Mapping[str, str], task: str
+) -> tuple[Found, list[str], list[str]]:
+    """Return the images that a CSV file lists, the names of their labels, and notes.
+
+    Args:
+        file: the CSV file.
+        folder: what relative paths start from; by default the folder of the file.
+        columns: `"path"`, `"label"` and `"split"` -> the column.
+        task: `"classify"`, or `"embed"` where validation and test have other labels than training.
+
+    Raises:
+        DataError: as for `image_csv`.
+    """
     table = Path(file).expanduser()
-    rows = _read(table, columns, _WORDS[settings.task])
+    rows = _read(table, columns, _WORDS[task])
     root = str(Path(folder).expanduser().absolute() if folder is not None else table.absolute().parent)
     names = sorted({row.label for row in rows})
     number = {name: i for i, name in enumerate(names)}
@@ -121,10 +140,9 @@ def load_table(
         splits=_splits(table, rows),
     )
     _check(table, rows, found)
-    if found.splits is not None and settings.task == "classify":
+    if found.splits is not None and task == "classify":
         _check_splits(table, rows, found.splits)
-    notes = _missing_labels(rows)
-    return load_labelled(found, names, settings, origin=str(table.absolute()), notes=notes)
+    return found, names, _missing_labels(rows)
 
 
 def _read(table: Path, columns: Mapping[str, str], word: str) -> list[_Row]:

@@ -14,6 +14,7 @@ from kerasvision.data.doctor.box_rules import BOX_RULES
 from kerasvision.data.doctor.clean_list import CleanList, write_clean_list
 from kerasvision.data.doctor.exam import examine_all, look_at_all
 from kerasvision.data.doctor.findings import SEVERITIES, Case, Problem, Seen
+from kerasvision.data.doctor.identity_rules import IDENTITY_RULES
 from kerasvision.data.doctor.intake import Intake, take_in
 from kerasvision.data.doctor.mask_rules import MASK_RULES
 from kerasvision.data.doctor.rules import IMAGE_RULES, RULES
@@ -21,7 +22,8 @@ from kerasvision.data.doctor.sequence_rules import SEQUENCE_RULES
 from kerasvision.data.doctor.twin_rules import TWIN_RULES
 from kerasvision.data.doctor.twins import find_twins
 from kerasvision.data.vision_data import VisionData
-from kerasvision.errors import DataError
+from kerasvision.data.wording import several
+from kerasvision.errors import BadImageError, DataError
 from kerasvision.progress import say
 
 __all__ = ("Case", "Checkup", "Problem", "check")
@@ -44,6 +46,7 @@ class Checkup:
         facts: sizes, formats and the like, for people.
         seconds: how long it took.
         counted: what `counts` counts, `"images"`, `"boxes"` or `"masks"`.
+        noun: what a label is, `"class"` or `"identity"`.
     """
 
     origin: str
@@ -52,8 +55,9 @@ class Checkup:
     problems: tuple[Problem, ...]
     facts: Mapping[str, str]
     seconds: float
-    sources: Mapping[str, Picture] = field(default_factory=dict, repr=False)
+    sources: Mapping[str, Picture | None] = field(default_factory=dict, repr=False)
     counted: str = "images"
+    noun: str = "class"
 
     @property
     def ok(self) -> bool:
@@ -67,7 +71,7 @@ class Checkup:
         classes = len(next(iter(self.counts.values()), ()))
         boxes = sum(sum(counts.values()) for counts in self.counts.values())
         what = f"{self.images:,} images, " + (f"{boxes:,} boxes, " if self.counted == "boxes" else "")
-        what += f"{classes} {'class' if classes == 1 else 'classes'}"
+        what += several(classes, self.noun)
         verdict = "ready to train" if self.ok else "not ready to train"
         return f"{what}: {verdict}" + (f" ({', '.join(parts)})." if parts else ", nothing to complain about.")
 
@@ -103,6 +107,7 @@ class Checkup:
 def check(
     data: str | os.PathLike | VisionData,
     *,
+    identities: bool = False,
     near_duplicates: bool = True,
     page: str | os.PathLike | None = None,
     clean_list: str | os.PathLike | None = None,
@@ -123,9 +128,14 @@ def check(
     occur; and videos whose frames are in several splits. Where `masks` needs more arguments, such as a table
     of colours, load first: `check(masks(images, masks, colours=…, on_bad_file="skip"))`.
 
+    With `identities=True` (and for data of `identity_folder`) folders are people or the like, and a file has
+    the columns `path,identity`. Found are identities in two splits, which training refuses; one photo under
+    two names; identities with a single image or with very many; splits in which no pair can be made.
+
     Args:
         data: a folder as for `image_folder`, `pascal_voc`, `coco`, `yolo` or `read_masks`; a file as
             for `image_csv`, `box_csv`, `coco` or `yolo`; or a `VisionData`, whose splits are then compared.
+        identities: the folders, or the labels of a file, are identities.
         near_duplicates: look for copies that were resized or saved again, too.
         page: HTML file to write, with pictures of what was found.
         clean_list: CSV file to write for `image_csv`, with `path,label` and, where there are splits, `split`:
@@ -148,7 +158,7 @@ def check(
         ```
     """
     started = time.perf_counter()
-    intake = take_in(data)
+    intake = take_in(data, identities)
     page = _outside(page, intake, "page", ".html")
     clean_list = _outside(clean_list, intake, "clean_list", ".csv")
     if clean_list is not None and not intake.classified:
@@ -170,6 +180,7 @@ def check(
         seconds=round(time.perf_counter() - started, 2),
         sources=_pictured(intake, problems),
         counted="images" if intake.classified else "masks" if intake.boxes is None else "boxes",
+        noun=intake.noun,
     )
     if page is not None:
         from kerasvision.data.doctor.page import write_page
@@ -199,6 +210,8 @@ def _problems(seen: Seen) -> tuple[Problem, ...]:
     rules = (*TWIN_RULES, *RULES)
     if seen.intake.boxes is not None:
         rules = (*TWIN_RULES, *BOX_RULES, *IMAGE_RULES)
+    if seen.intake.identities:
+        rules = IDENTITY_RULES
     if seen.intake.masks is not None:  # neighbouring frames of a video are nearly copies: it is told first
         rules = (*SEQUENCE_RULES, *TWIN_RULES, *MASK_RULES, *IMAGE_RULES)
     found = [problem for rule in rules for problem in rule(seen)]
@@ -229,7 +242,10 @@ def _outside(path: str | os.PathLike | None, intake: Intake, argument: str, suff
 
 def _facts(seen: Seen) -> dict[str, str]:
     good = [exam for _, exam in seen.usable()]
-    facts = {"Images": f"{len(seen.exams):,}", "Classes": str(len(seen.intake.class_names))}
+    facts = {
+        "Images": f"{len(seen.exams):,}",
+        seen.intake.nouns.capitalize(): str(len(seen.intake.class_names)),
+    }
     if seen.intake.split_names:
         facts["Splits"] = ", ".join(seen.intake.split_names)
     if seen.masks:
@@ -256,16 +272,23 @@ def _mask_facts(seen: Seen) -> str:
     return " ".join([f"{words}.", *seen.intake.masks.notes]) if seen.intake.masks.notes else words
 
 
-def _pictured(intake: Intake, problems: tuple[Problem, ...]) -> dict[str, Picture]:
+def _pictured(intake: Intake, problems: tuple[Problem, ...]) -> dict[str, Picture | None]:
     """Return where to find the pictures that a page shows; they are read only then."""
     shown = {
         name for problem in problems for case in problem.cases[:PICTURED] for name in case.files[:PER_CASE]
     }
-    found = {name: intake.sources[i] for i, name in enumerate(intake.names) if name in shown}
+    found = {name: _source(intake, i) for i, name in enumerate(intake.names) if name in shown}
     if intake.masks is not None:
         masks = enumerate(intake.masks.names)
         found |= {name: partial(intake.masks.picture, i) for i, name in masks if name in shown - set(found)}
     return found
+
+
+def _source(intake: Intake, index: int) -> Picture | None:
+    try:
+        return intake.sources[index]
+    except BadImageError:  # a face that cannot be aligned is listed by name
+        return None
 
 
 def _say_clean(path: Path, clean: CleanList, images: int) -> None:

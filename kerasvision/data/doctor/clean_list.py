@@ -41,11 +41,14 @@ def choose(seen: Seen) -> CleanList:
     for a, b in np.asarray(seen.twins.pairs).tolist():
         neighbours[a].append(b)
         neighbours[b].append(a)
+    home = _homes(seen) if seen.intake.identities else {}
     kept: dict[int, int] = {}  # group of equal pixels -> the image of it that is kept
     order = sorted(range(len(seen.exams)), key=lambda i: (PRIORITY[seen.intake.splits[i]], i))
     for i in order:
         group = int(seen.twins.group[i])
         reason = _why_not(seen, i, group in conflicting)
+        if reason is None and home.get(seen.intake.labels[i], seen.intake.splits[i]) != seen.intake.splits[i]:
+            reason = "of an identity that is in another split"
         if reason is None and group in kept:
             reason = "copies"
         if reason is None and any(_repeats(seen, i, kept[n]) for n in neighbours[group] if n in kept):
@@ -57,13 +60,22 @@ def choose(seen: Seen) -> CleanList:
     return CleanList(tuple(sorted(kept.values())), dict(dropped))
 
 
+def _homes(seen: Seen) -> dict[str, str]:
+    """Return identity -> the one split in which it stays."""
+    homes: dict[str, str] = {}
+    for label, split in zip(seen.intake.labels, seen.intake.splits, strict=True):
+        if label is not None:
+            homes[label] = min(homes.get(label, split), split, key=PRIORITY.get)
+    return homes
+
+
 def _why_not(seen: Seen, i: int, conflicting: bool) -> str | None:
     if seen.exams[i].reason:
         return "unreadable"
     if seen.intake.labels[i] is None:
-        return "without a class"
+        return f"without a{'n identity' if seen.intake.identities else ' class'}"
     if conflicting:
-        return "in two classes"
+        return f"in two {seen.intake.nouns}"
     listable = is_line(str(seen.intake.sources[i])) and is_line(seen.intake.labels[i])
     return None if listable else "with a name that no CSV can hold"
 
@@ -77,6 +89,8 @@ def _repeats(seen: Seen, i: int, kept: int) -> bool:
 def write_clean_list(path: Path, seen: Seen) -> CleanList:
     """Write `path,label` (and `split` where there are splits) of the images to keep; paths are absolute.
 
+    Of identities it is `path,identity`.
+
     Raises:
         DataError: the images are no files, or nothing would be left.
     """
@@ -89,7 +103,7 @@ def write_clean_list(path: Path, seen: Seen) -> CleanList:
         )
     make_folder(path.parent)
     intake, with_splits = seen.intake, bool(seen.intake.split_names)
-    header = ("path", "label", "split")[: 3 if with_splits else 2]
+    header = ("path", "identity" if intake.identities else "label", "split")[: 3 if with_splits else 2]
     rows = [(intake.sources[i], intake.labels[i], intake.splits[i])[: len(header)] for i in clean.kept]
     write_csv(path, header, rows)
     return clean

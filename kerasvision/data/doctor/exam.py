@@ -61,7 +61,7 @@ class Exam:
 
 def examine_all(sources: Sequence[Source], names: Sequence[str]) -> list[Exam]:
     """Examine every image with a progress bar; memory does not depend on how large the images are."""
-    return look_at_all(lambda i: examine(sources[i], names[i]), len(names), "Checking photos")
+    return look_at_all(lambda i: _examine_one(sources, names, i), len(names), "Checking photos")
 
 
 def look_at_all(look: Callable[[int], Look], count: int, words: str) -> list[Look]:
@@ -73,6 +73,14 @@ def look_at_all(look: Callable[[int], Look], count: int, words: str) -> list[Loo
                 found.append(one)
                 advance()
     return found
+
+
+def _examine_one(sources: Sequence[Source], names: Sequence[str], index: int) -> Exam:
+    try:
+        source = sources[index]
+    except BadImageError as error:  # a face that cannot be aligned
+        return Exam(error.reason)
+    return examine(source, names[index])
 
 
 def examine(source: Source, name: str) -> Exam:

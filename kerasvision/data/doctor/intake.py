@@ -11,7 +11,7 @@ from kerasvision.data.doctor.box_intake import Boxed, BoxIntake, boxed_path, box
 from kerasvision.data.doctor.mask_intake import Masked, MaskIntake, masked_path, masks_of_data
 from kerasvision.data.folders import find_layout, split_folders
 from kerasvision.data.listing import Listing, list_images
-from kerasvision.data.tables import TABLE_SUFFIXES, image_csv
+from kerasvision.data.tables import TABLE_SUFFIXES, image_csv, list_table
 from kerasvision.data.vision_data import SPLITS, VisionData
 from kerasvision.errors import BadImageError, DataError
 
@@ -45,6 +45,7 @@ class Intake:
         skipped: images that a `VisionData` had left out: (name, reason).
         boxes: what is annotated, `None` for images without boxes.
         masks: the masks, `None` for images without any.
+        identities: whether labels are identities.
     """
 
     origin: str
@@ -62,15 +63,30 @@ class Intake:
     skipped: tuple[tuple[str, str], ...] = ()
     boxes: BoxIntake | None = None
     masks: MaskIntake | None = None
+    identities: bool = False
+
+    @property
+    def noun(self) -> str:
+        """What a label is called."""
+        return "identity" if self.identities else "class"
+
+    @property
+    def nouns(self) -> str:
+        """What labels are called."""
+        return "identities" if self.identities else "classes"
 
     @property
     def classified(self) -> bool:
-        """Whether each image is of one class: there are neither boxes nor masks."""
+        """Whether each image is of one class or identity: there are neither boxes nor masks."""
         return self.boxes is None and self.masks is None
 
 
-def take_in(data: str | os.PathLike | VisionData) -> Intake:
+def take_in(data: str | os.PathLike | VisionData, identities: bool = False) -> Intake:
     """List what is to be checked.
+
+    Args:
+        data: as for `check`.
+        identities: the labels of a folder or file are identities.
 
     Raises:
         DataError: the folder is not there, or holds no images at all; or what `image_csv` refuses.
@@ -78,6 +94,9 @@ def take_in(data: str | os.PathLike | VisionData) -> Intake:
     if isinstance(data, VisionData):
         return _from_data(data)
     path = Path(data).expanduser()
+    if identities:
+        is_table = path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir()
+        return _from_identity_table(path) if is_table else _from_folder(path, task="embed")
     if (boxed := boxed_path(path)) is not None:
         return _from_boxed(path, boxed)
     if (masked := masked_path(path)) is not None:
@@ -124,13 +143,30 @@ def _from_table(path: Path) -> Intake:
     return intake
 
 
-def _from_folder(root: Path) -> Intake:
+def _from_identity_table(path: Path) -> Intake:
+    columns = {"path": "path", "label": "identity", "split": "split"}
+    found, names, _ = list_table(path, None, columns, "embed")
+    splits = [""] * len(found.names) if found.splits is None else found.splits.tolist()
+    return Intake(
+        origin=str(path.absolute()),
+        root=None,
+        sources=found.paths,
+        names=found.names,
+        labels=[names[label] for label in found.labels],
+        splits=splits,
+        class_names=tuple(names),
+        split_names=tuple(split for split in SPLITS if split in splits),
+        identities=True,
+    )
+
+
+def _from_folder(root: Path, task: str = "classify") -> Intake:
     listing = list_images(root)
     hidden = _hidden_images(root, listing)
     try:
-        layout, problem = find_layout(root, listing), None
+        layout, problem = find_layout(root, listing, task), None
         if len(layout.classes) > 1:  # a single class is a problem with a name of its own
-            check_class_names(layout.classes)
+            check_class_names(layout.classes, task=task)
     except DataError as error:
         if not listing.images and not hidden:
             raise
@@ -153,6 +189,7 @@ def _from_folder(root: Path) -> Intake:
         hidden=hidden,
         others=tuple(listing.others.most_common()),
         repeated=tuple(listing.repeated),
+        identities=task == "embed",
     )
 
 
@@ -186,7 +223,7 @@ def _from_data(data: VisionData) -> Intake:
     folder = Path(origin)
     names = [_unique(name, split, parts) for split, samples in parts for name in samples.names]
     labels = [label for _, samples in parts for label in samples.labels]
-    classified = data.task == "classify"
+    classified = data.task in ("classify", "embed")
     return Intake(
         origin=origin,
         root=folder.absolute() if data.origin and folder.is_dir() else None,
@@ -199,6 +236,7 @@ def _from_data(data: VisionData) -> Intake:
         skipped=tuple((error.path, error.reason) for error in data.skipped),
         boxes=boxes_of_data(data, names) if data.task == "detect" else None,
         masks=masks_of_data(data, names) if data.task == "segment" else None,
+        identities=data.task == "embed",
     )
 
 

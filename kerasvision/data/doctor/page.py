@@ -47,7 +47,7 @@ def checkup_page(checkup: "Checkup") -> str:
         tag("header", tag("h1", f"Checkup of {checkup.origin}"), _verdict(checkup)),
         section("What was looked at", definitions(checkup.facts)),
         problems and section("What was found", *problems),
-        section(f"{checkup.counted.capitalize()} per class", _counts(checkup)),
+        section(f"{checkup.counted.capitalize()} per {checkup.noun}", _counts(checkup)),
         tag(
             "footer",
             f"Written by kerasvision in {checkup.seconds:.1f} s. Nothing in the folder was changed.",
@@ -66,7 +66,7 @@ def notebook_checkup(checkup: "Checkup") -> str:
         _verdict(checkup),
         problems,
         folded("What was looked at", definitions(checkup.facts)),
-        folded(f"{checkup.counted.capitalize()} per class", _counts(checkup)),
+        folded(f"{checkup.counted.capitalize()} per {checkup.noun}", _counts(checkup)),
     )
 
 

@@ -62,22 +62,28 @@ def _unusable(seen: Seen) -> str:
 
 def layout(seen: Seen) -> Iterator[Problem]:
     """Folders that `image_folder` refuses, and images without a class."""
-    stray = [i for i, label in enumerate(seen.intake.labels) if label is None]
-    if stray:
-        yield Problem(
-            "no class",
-            "error",
-            f"{several(len(stray), 'image', ('lies', 'lie'))} beside the class folders and so "
-            f"{'has' if len(stray) == 1 else 'have'} no class.",
-            "Move them into the folder of their class.",
-            seen.cases((i, "") for i in stray),
-        )
-    if seen.intake.layout_problem and not (stray and len(stray) == len(seen.intake.labels)):
+    yield from stray_images(seen)
+    if seen.intake.layout_problem and not all(label is None for label in seen.intake.labels):
         yield Problem("layout", "error", seen.intake.layout_problem, "Put the folders in order first.")
     elif len(seen.intake.class_names) == 1:
         only = seen.intake.class_names[0]
         yield Problem(
             "one class", "error", f"There is only one class, {only!r}.", "A classifier needs at least two."
+        )
+
+
+def stray_images(seen: Seen) -> Iterator[Problem]:
+    """Images that lie beside the folders of classes or identities."""
+    stray = [i for i, label in enumerate(seen.intake.labels) if label is None]
+    noun = seen.intake.noun
+    if stray:
+        yield Problem(
+            f"no {noun}",
+            "error",
+            f"{several(len(stray), 'image', ('lies', 'lie'))} beside the {noun} folders and so "
+            f"{'has' if len(stray) == 1 else 'have'} no {noun}.",
+            f"Move them into the folder of their {noun}.",
+            seen.cases((i, "") for i in stray),
         )
 
 
@@ -111,7 +117,8 @@ def alike_names(seen: Seen) -> Iterator[Problem]:
         yield Problem(
             "alike names",
             "warning",
-            f"Classes that are called nearly the same: {listed([' and '.join(names) for names in found])}.",
+            f"{seen.intake.nouns.capitalize()} that are called nearly the same: "
+            f"{listed([' and '.join(names) for names in found])}.",
             "If they mean the same, put their images into one folder.",
             tuple(Case((), " / ".join(names)) for names in found),
         )

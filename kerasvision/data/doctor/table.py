@@ -15,7 +15,7 @@ EXAMPLES = 4
 FILES = 3
 # Kinds whose cases are copies, or nearly so.
 ALIKE = {"leak", "near leak", "duplicates", "near duplicates", "label conflict", "near label conflict"}
-ALIKE |= {"mask conflict"}
+ALIKE |= {"mask conflict", "two names", "near two names"}
 
 
 def as_rich(checkup: "Checkup"):
@@ -80,7 +80,7 @@ def _classes(checkup: "Checkup", most: int = 15):
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    table.add_column("Class", overflow="fold")
+    table.add_column(checkup.noun.capitalize(), overflow="fold")
     for split in checkup.counts:
         table.add_column(checkup.counted if split == "all" else split, justify="right")
     table.add_column("")

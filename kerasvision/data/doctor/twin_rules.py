@@ -60,7 +60,7 @@ def conflicts(seen: Seen) -> Iterator[Problem]:
 def copies(seen: Seen) -> Iterator[Problem]:
     """Copies within one class and split."""
     keep = "Keep one of each (the clean list does)" if seen.intake.classified else "Keep one of each"
-    among = " in the same class" if seen.intake.classified else ""
+    among = f" in the same {seen.intake.noun}" if seen.intake.classified else ""
     advice = (
         f"{keep}: a copy teaches nothing new."
         if seen.intake.split_names
