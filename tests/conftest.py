@@ -31,6 +31,13 @@ def keras_home(real_data, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def orl_faces(real_data) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ORL faces, (300, 112, 92) uint8, and who they show: 30 people, ten photos each."""
+    with np.load(real_data / "orl_faces_30.npz") as file:
+        return file["images"], file["labels"].astype(np.int32)
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Return a seeded random generator."""

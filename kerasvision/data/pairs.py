@@ -91,7 +91,7 @@ def read_pairs(file: str | os.PathLike) -> Pairs:
     Raises:
         DataError: the file is not there, or a line is not as it must be; the message gives its number.
 
-    Huang, Ramesh, Berg, Learned-Miller, Labeled faces in the wild, 2007, section III (view 1 and view 2).
+    Huang, Ramesh, Berg, Learned-Miller, Labeled Faces in the Wild, 2007 (view 1 and view 2).
     """
     path = Path(file).expanduser()
     lines = [(number, line.split()) for number, line in enumerate(read_table_text(path).splitlines(), 1)]

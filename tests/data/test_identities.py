@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasvision.data import identity_arrays, identity_csv, identity_folder, identity_tfds, shapes
+from kerasvision.data import check, identity_arrays, identity_csv, identity_folder, identity_tfds, shapes
 from kerasvision.data.identities import split_fractions
 from kerasvision.data.splits import identity_split
 from kerasvision.errors import BadImageError, DataError
@@ -281,3 +281,16 @@ def test_data_sets(tmp_path):
     assert [red // 40 + 6 for red in pixels[:, 0].tolist()] == who and set(pixels[:, 1]) == {100}
     with pytest.raises(DataError, match="`identity_key` must name .* Received: 'score'"):
         identity_tfds(builder, identity_key="score")
+
+
+@pytest.mark.realdata
+def test_orl_faces(orl_faces):
+    images, labels = orl_faces
+    data = identity_arrays(images, labels, by_identity_split=(2 / 3, 0, 1 / 3), name="ORL")
+    assert {split: (len(part), len(np.unique(part.labels))) for split, part in data.splits.items()} == {
+        "train": (200, 20),
+        "test": (100, 10),
+    }
+    assert_apart(data)
+    np.testing.assert_array_equal(data.images("test", [5])[0, ..., 1], data.splits["test"].sources[5])
+    assert check(data).ok

@@ -1,9 +1,11 @@
 """Files of pairs in the form of LFW, by hand; the folder that goes with them."""
 
+import numpy as np
 import pytest
 
 from kerasvision.data import lfw_folder, read_pairs
 from kerasvision.errors import DataError
+from kerasvision.metrics import lfw_protocol
 
 # Two folds of two pairs of each kind.
 PAIRS = """2\t2
@@ -137,3 +139,13 @@ def test_pairs_and_split_folders(class_folder, tmp_path, pairs_file):
         class_folder(dict.fromkeys(people, 2), tmp_path / "faces" / split)
     with pytest.raises(DataError, match="`pairs` says who is in the test split, but so do the folders"):
         lfw_folder(tmp_path / "faces", pairs_file())
+
+
+def test_accuracy_of_known_distances(pairs_file):
+    """The best threshold of both folds is 0.5: all of the first are right, of the second 0.95 is not."""
+    pairs = read_pairs(pairs_file())
+    distances = np.array([0.1, 0.2, 0.8, 0.9, 0.3, 0.95, 0.7, 0.85])
+    accuracy = lfw_protocol(distances, pairs.same, pairs.fold)
+    np.testing.assert_allclose(accuracy.thresholds, [0.5, 0.5])
+    np.testing.assert_allclose(accuracy.accuracies, [1.0, 0.75])
+    np.testing.assert_allclose((accuracy.mean, accuracy.standard_error), (0.875, 0.125))
