@@ -1,4 +1,4 @@
-"""Ship trained classifiers, detectors and segmenters as files proved to answer like the Keras model."""
+"""Ship trained classifiers, detectors, segmenters and embedders as files proved to answer like the model."""
 
 from kerasvision._lazy import attach
 
@@ -10,6 +10,9 @@ __getattr__, __dir__, __all__ = attach(
         "DetectionCertificate": "detection_certificate",
         "DetectionRunner": "detection_runner",
         "DetectionSource": "detection_source",
+        "EmbeddingCertificate": "embedding_certificate",
+        "EmbeddingRunner": "embedding_runner",
+        "EmbeddingSource": "embedding_source",
         "ExportSource": "source",
         "ExportedFile": "placing",
         "Latency": "latency",
@@ -24,15 +27,18 @@ __getattr__, __dir__, __all__ = attach(
         "benchmark": "latency",
         "certify": "certificate",
         "certify_detector": "detection_certificate",
+        "certify_embedder": "embedding_certificate",
         "certify_segmenter": "segmentation_certificate",
         "export": "bundle",
         "export_detector": "detection_export",
+        "export_embedder": "embedding_export",
         "export_segmenter": "segmentation_export",
         "lint": "linting",
         "open_file": "runners",
         "read_metadata": "metadata",
         "rehearse": "tflite",
         "rehearse_detector": "detection_graph",
+        "rehearse_embedder": "embedding_graph",
         "rehearse_segmenter": "segmentation_graph",
         "to_onnx": "onnx",
         "to_saved_model": "saved_model",

@@ -14,7 +14,7 @@ from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.errors import CertificateError, ExportError, KerasvisionError
 from kerasvision.export.app_note import app_note
 from kerasvision.export.certificate import tolerances
-from kerasvision.export.metadata import LABELS_FILE, PREPROCESSING_FILE
+from kerasvision.export.metadata import EMBEDDING_FILE, LABELS_FILE, PREPROCESSING_FILE
 from kerasvision.export.onnx import to_onnx
 from kerasvision.export.placing import ExportedFile, refuse_foreign
 from kerasvision.export.saved_model import to_saved_model
@@ -126,7 +126,8 @@ def write_bundle(
     Args:
         folder: where to.
         jobs: path -> what writes and certifies a file there, or at another path out of `others`.
-        source: its `labels` and `preprocessing` are written beside the files.
+        source: its `labels` and `preprocessing`, and of an embedder its `facts`, are written beside the
+            files.
         note: what README.md says of the files that passed.
         others: further paths that a job may write to.
     """
@@ -187,7 +188,7 @@ def _refuse_changed(folder: Path, paths: Sequence[Path]) -> dict[str, str]:
         refuse_foreign(path)
     manifest = folder / MANIFEST
     earlier = files.read_json(manifest).get("files", {}) if manifest.is_file() else {}
-    for name in (LABELS_FILE, PREPROCESSING_FILE, NOTE):
+    for name in (LABELS_FILE, PREPROCESSING_FILE, EMBEDDING_FILE, NOTE):
         path = folder / name
         if path.exists() and (name not in earlier or files.sha256(path) != earlier[name]):
             raise ExportError(
@@ -199,11 +200,16 @@ def _refuse_changed(folder: Path, paths: Sequence[Path]) -> dict[str, str]:
 
 def _finish(folder: Path, source, done: Sequence[ExportedFile], earlier: Mapping, note: str) -> Bundle:
     """Write what lies beside the exported files, and the manifest."""
-    for name, text in ((LABELS_FILE, "\n".join(source.labels) + "\n"), (NOTE, note)):
+    texts = {LABELS_FILE: "\n".join(source.labels) + "\n", NOTE: note} if source.labels else {NOTE: note}
+    for name, text in texts.items():
         with files.write_atomically(folder / name, "w") as stream:
             stream.write(text)
-    files.write_json(folder / PREPROCESSING_FILE, source.preprocessing.to_dict())
-    written = {name: files.sha256(folder / name) for name in (LABELS_FILE, PREPROCESSING_FILE, NOTE)}
+    told = {PREPROCESSING_FILE: source.preprocessing.to_dict()}
+    if facts := getattr(source, "facts", None):
+        told[EMBEDDING_FILE] = facts
+    for name, value in told.items():
+        files.write_json(folder / name, value)
+    written = {name: files.sha256(folder / name) for name in (*texts, *told)}
     written |= {file.path.name: file.certificate.sha256 for file in done}
     manifest = {"format": 1, "kerasvision": kerasvision.__version__, "files": {**earlier, **written}}
     files.write_json(folder / MANIFEST, manifest)

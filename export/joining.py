@@ -21,7 +21,14 @@ from kerasvision.export.bias_correction import correct_biases
 _CORRECTED_BY = 16
 
 
-def network_bytes(source, model, quantize: str | None, *, output_names: Sequence[str] | None = None) -> bytes:
+def network_bytes(
+    source,
+    model,
+    quantize: str | None,
+    *,
+    output_names: Sequence[str] | None = None,
+    corrected_by: int = _CORRECTED_BY,
+) -> bytes:
     """Return a network as a TFLite file that can be joined; that of int8 with its biases corrected.
 
     Args:
@@ -29,6 +36,7 @@ def network_bytes(source, model, quantize: str | None, *, output_names: Sequence
         model: the `keras.Model`.
         quantize: `None`, `"float16"`, `"dynamic"` or `"int8"`.
         output_names: one name for each output, other than the model's own.
+        corrected_by: images that biases of int8 are corrected by.
 
     Raises:
         ExportError: int8 without calibration, or TFLite has no operation for something in the network.
@@ -50,7 +58,7 @@ def network_bytes(source, model, quantize: str | None, *, output_names: Sequence
     if quantize != "int8":
         return converted(quantize)
     network = converted("int8", source.calibration)
-    return correct_biases(network, converted(None), source.calibration, most=_CORRECTED_BY)
+    return correct_biases(network, converted(None), source.calibration, most=corrected_by)
 
 
 def join(first: bytes, second: bytes, outputs: Sequence[str]) -> bytes:

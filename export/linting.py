@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kerasvision._tflite_file import Description, TensorInfo, describe, read_tflite
-from kerasvision.export.metadata import DETECTION_NAMES, Metadata, label_map_output, read_metadata
+from kerasvision.export.metadata import DETECTION_NAMES, EMBEDDING, Metadata, label_map_output, read_metadata
 
 _FLOATS = ("float32", "float16")
 _VARIABLES = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
@@ -89,9 +89,9 @@ def quantize_of(found: Description) -> str | None:
     kind = max(("float32", "float16", "int8"), key=lambda name: found.constants[name])
     if kind != "int8":
         return None if kind == "float32" else kind
-    # In a "dynamic" file no computed tensor is int8. What follows the network of a detector or segmenter is
-    # float in any case, and may have more tensors than a small network.
-    floats = 0 if is_detector(found) or is_segmenter(found) else found.activations["float32"]
+    # In a "dynamic" file no computed tensor is int8. What follows the network of a detector, segmenter or
+    # embedder is float in any case, and may have more tensors than a small network.
+    floats = 0 if _ends_in_float(found) else found.activations["float32"]
     return "int8" if found.activations["int8"] > floats else "dynamic"
 
 
@@ -115,6 +115,9 @@ def _problems(found: Description, metadata: Metadata | None):
         return
     if "labels" in found.outputs and is_segmenter(found):
         return  # the classes are its values
+    if is_embedder(found):
+        yield from _embedder_problems(found, metadata)
+        return
     classes = next(iter(found.outputs.values())).shape[-1:]
     if metadata and metadata.labels and classes != (len(metadata.labels),):
         yield f"has {len(metadata.labels)} labels for {classes[0] if classes else 'no'} outputs"
@@ -128,6 +131,23 @@ def is_detector(found: Description) -> bool:
 def is_segmenter(found: Description) -> bool:
     """Tell whether a file gives probabilities, logits or labels of pixels."""
     return label_map_output({name: info.shape for name, info in found.outputs.items()}) is not None
+
+
+def is_embedder(found: Description) -> bool:
+    """Tell whether a file gives vectors."""
+    return set(found.outputs) == {EMBEDDING} and len(found.outputs[EMBEDDING].shape) == 2
+
+
+def _ends_in_float(found: Description) -> bool:
+    return is_detector(found) or is_segmenter(found) or is_embedder(found)
+
+
+def _embedder_problems(found: Description, metadata: Metadata | None):
+    info, told = found.outputs[EMBEDDING], metadata.embedding if metadata else None
+    if info.dtype != "float32":
+        yield f"its output {_tensor_text(info)} is not float32: vectors of 8 bits cannot be told apart well"
+    if told and told.get("dimensions") != info.shape[-1]:
+        yield f"its metadata speak of {told.get('dimensions')} dimensions; it gives {info.shape[-1]}"
 
 
 def _detector_problems(found: Description, metadata: Metadata | None):
@@ -162,13 +182,16 @@ def _input_problems(image: TensorInfo, metadata: Metadata | None):
 def _remarks(found: Description, metadata: Metadata | None):
     if metadata is None:
         yield "no metadata: MediaPipe Tasks needs them"
+    elif is_embedder(found):
+        if not metadata.embedding or metadata.embedding.get("threshold") is None:
+            yield "no threshold in the metadata: from which distance on two images differ is not said"
     elif not metadata.labels:
         yield "no labels in the metadata"
     if not found.signatures:
         yield "no signature: inputs and outputs are known by their position only"
     if is_segmenter(found) and "labels" in found.outputs:
         yield "gives labels: MediaPipe's ImageSegmenter takes them for floats and answers nonsense"
-    if is_detector(found) or is_segmenter(found):
+    if _ends_in_float(found):
         return  # what follows the network is float on purpose
     floats = sum(found.activations[kind] for kind in _FLOATS)
     if quantize_of(found) == "int8" and floats > len(found.inputs) + len(found.outputs):

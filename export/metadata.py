@@ -24,6 +24,7 @@ from kerasvision.errors import ExportError
 
 ENTRY, IDENTIFIER = "TFLITE_METADATA", b"M001"
 LABELS_FILE, PREPROCESSING_FILE, THRESHOLDS_FILE = "labels.txt", "preprocessing.json", "thresholds.json"
+EMBEDDING_FILE = "embedding.json"
 # Versions of the schema that have every field that is written here; groups of tensors came with 1.2.0,
 # metadata of one's own with 1.5.0.
 MIN_PARSER_VERSION, MIN_PARSER_VERSION_DETECTOR, MIN_PARSER_VERSION_SEGMENTER = "1.0.0", "1.2.0", "1.5.0"
@@ -35,6 +36,7 @@ DETECTION_NAMES = {
     "scores": "score",
     "count": "number of detections",
 }
+EMBEDDING = "embedding"  # the output of an embedder
 # What a segmenter may give for each pixel, and the number of its dimensions.
 LABEL_MAP_RANKS = {"probabilities": 4, "logits": 4, "labels": 3}
 # By this name MediaPipe's ImageSegmenter looks for its own settings: a flatbuffer of identifier V001.
@@ -60,6 +62,7 @@ class Metadata:
         min_parser_version: version of the schema that a reader must know.
         outputs: names of the outputs, in the order of the file.
         thresholds: class name -> least score of a box to show, or `None`.
+        embedding: of an embedder, how vectors are compared, and whose they are; or `None`.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Metadata:
     min_parser_version: str
     outputs: tuple[str, ...] = ()
     thresholds: Mapping[str, float] | None = None
+    embedding: Mapping | None = None
 
 
 def add_classifier_metadata(
@@ -157,6 +161,30 @@ def add_segmenter_metadata(
     return _with_metadata(data, name, description, graph, version, labels, preprocessing)
 
 
+def add_embedder_metadata(
+    data: bytes,
+    *,
+    name: str,
+    description: str,
+    embedding: Mapping,
+    preprocessing: Mapping | None = None,
+) -> bytes:
+    """Return an embedder's TFLite file with metadata in it.
+
+    Args:
+        data: the file, with one input and the output `embedding`, (1, d).
+        name: of the model.
+        description: of the model.
+        embedding: `EmbeddingSource.facts`, packed into the file: distance, threshold, fingerprint.
+        preprocessing: `Preprocessing.to_dict()`, packed likewise.
+    """
+    # TensorMetadata: name, description, content
+    output = {0: EMBEDDING, 1: "Vector to be compared by its distance.", 3: {0: _Byte(_FEATURE), 1: {}}}
+    graph = {2: [_image()], 3: [output]}
+    version = MIN_PARSER_VERSION
+    return _with_metadata(data, name, description, graph, version, (), preprocessing, embedding=embedding)
+
+
 def label_map_output(shapes: Mapping[str, Sequence]) -> str | None:
     """Return which output of a file is about pixels, or `None` if none is.
 
@@ -186,19 +214,22 @@ def read_metadata(file: str | os.PathLike | bytes) -> Metadata | None:
         raise ExportError(f"The metadata of this TFLite file are damaged: {error}.") from None
 
 
-def _with_metadata(data, name, description, graph, version, labels, preprocessing, thresholds=None) -> bytes:
+def _with_metadata(
+    data, name, description, graph, version, labels, preprocessing, thresholds=None, embedding=None
+) -> bytes:
     """Write ModelMetadata; `graph` is its SubGraphMetadata."""
-    packed = {LABELS_FILE: "\n".join(labels) + "\n"}
+    packed = {LABELS_FILE: "\n".join(labels) + "\n"} if labels else {}
     # name, description, subgraph_metadata, associated_files, min_parser_version
     model = {0: name, 1: description, 3: [graph], 7: version}
-    if preprocessing is not None:
-        packed[PREPROCESSING_FILE] = json.dumps(dict(preprocessing))
-        # AssociatedFile: name, description, type
-        model[6] = [{0: PREPROCESSING_FILE, 1: "How a photo becomes the input.", 2: _Byte(_DESCRIPTIONS)}]
-    if thresholds is not None:
-        packed[THRESHOLDS_FILE] = json.dumps(dict(thresholds))
-        described = {0: THRESHOLDS_FILE, 1: "Least scores of boxes to show.", 2: _Byte(_DESCRIPTIONS)}
-        model[6] = [*model.get(6, ()), described]
+    for file, text, value in (
+        (PREPROCESSING_FILE, "How a photo becomes the input.", preprocessing),
+        (THRESHOLDS_FILE, "Least scores of boxes to show.", thresholds),
+        (EMBEDDING_FILE, "How vectors are compared, and up to which distance they are alike.", embedding),
+    ):
+        if value is not None:
+            packed[file] = json.dumps(dict(value))
+            # AssociatedFile: name, description, type
+            model[6] = [*model.get(6, ()), {0: file, 1: text, 2: _Byte(_DESCRIPTIONS)}]
     content = _flatbuffer(model, IDENTIFIER)
     return with_metadata_buffer(data, ENTRY, content) + _archive(packed)
 
@@ -311,17 +342,19 @@ def _read(content: bytes, packed: Mapping[str, str]) -> Metadata:
     mean, std = [_floats(normalization[0], slot) for slot in (0, 1)] if normalization else ((), ())
     kinds = (_AXIS_LABELS, _VALUE_LABELS)
     labels = [_text(f, 0) for output in outputs for f in _children(output, 6) if _byte(f, 2) in kinds]
-    settings, thresholds = packed.get(PREPROCESSING_FILE), packed.get(THRESHOLDS_FILE)
+    own = (PREPROCESSING_FILE, THRESHOLDS_FILE, EMBEDDING_FILE)
+    told = {name: json.loads(packed[name]) for name in own if name in packed}
     return Metadata(
         name=_text(model, 0),
         description=_text(model, 1),
         mean=mean,
         std=std,
         labels=tuple(packed[labels[0]].splitlines()) if labels else (),
-        preprocessing=None if settings is None else json.loads(settings),
+        preprocessing=told.get(PREPROCESSING_FILE),
         min_parser_version=_text(model, 7),
         outputs=tuple(_text(output, 0) for output in outputs),
-        thresholds=None if thresholds is None else json.loads(thresholds),
+        thresholds=told.get(THRESHOLDS_FILE),
+        embedding=told.get(EMBEDDING_FILE),
     )
 
 

@@ -89,7 +89,8 @@ def write_onnx(function: Callable, shape: Sequence[int | None], source, place: P
     Args:
         function: takes float32 images and returns name -> output.
         shape: of the images; `None` leaves the batch open.
-        source: its `labels`, `preprocessing` and, of a detector, `thresholds` are written into the file.
+        source: its `labels`, `preprocessing` and, of a detector, `thresholds`, or, of an embedder, `facts`
+            are written into the file.
         place: where to.
     """
     import onnx
@@ -102,6 +103,8 @@ def write_onnx(function: Callable, shape: Sequence[int | None], source, place: P
     facts = {"labels": source.labels, "preprocessing": source.preprocessing.to_dict()}
     if thresholds := getattr(source, "thresholds", None):
         facts["thresholds"] = dict(thresholds)
+    if embedding := getattr(source, "facts", None):
+        facts["embedding"] = embedding
     onnx.helper.set_model_props(model, {name: json.dumps(fact) for name, fact in facts.items()})
     onnx.checker.check_model(model)
     place.write_bytes(model.SerializeToString())

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.errors import ExportError, require
 from kerasvision.export.metadata import (
     DETECTION_NAMES,
+    EMBEDDING,
+    EMBEDDING_FILE,
     LABELS_FILE,
     PREPROCESSING_FILE,
     THRESHOLDS_FILE,
@@ -29,7 +32,7 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class Runner:
-    """An opened file that answers; see also `DetectionRunner` and `SegmentationRunner`.
+    """An opened file that answers; see also `DetectionRunner`, `SegmentationRunner` and `EmbeddingRunner`.
 
     Attributes:
         file: what was opened.
@@ -99,7 +102,8 @@ def open_file(file: str | os.PathLike, *, threads: int | None = None) -> Runner:
     Returns:
         A function of uint8 images: a `Runner`, which returns probabilities, or, where the file has the
         outputs `boxes`, `classes`, `scores` and `count`, a `DetectionRunner`, which returns boxes, or, where
-        it has one output about pixels, a `SegmentationRunner`, which returns label maps.
+        it has one output about pixels, a `SegmentationRunner`, which returns label maps, or, where it has the
+        output `embedding`, (n, d), an `EmbeddingRunner`, which returns vectors.
 
     Raises:
         ExportError: it cannot be run.
@@ -115,39 +119,59 @@ def open_file(file: str | os.PathLike, *, threads: int | None = None) -> Runner:
     size, shapes, run = opener[kind](Path(file), threads)
     if None in size or -1 in size:
         raise ExportError(f"{file} leaves its image size open: {tuple(size)}.")
-    labels, preprocessing, thresholds = _facts(Path(file), kind)
-    facts = Path(file), kind, tuple(map(int, size)), labels, preprocessing
+    told = _told(Path(file), kind)
+    facts = Path(file), kind, tuple(map(int, size)), told.labels, told.preprocessing
     if set(DETECTIONS) <= set(shapes):
         from kerasvision.export.detection_runner import DetectionRunner
 
-        return DetectionRunner(*facts, DETECTIONS, run, thresholds)
+        return DetectionRunner(*facts, DETECTIONS, run, told.thresholds)
     if name := label_map_output(shapes):
         from kerasvision.export.segmentation_runner import SegmentationRunner
 
         return SegmentationRunner(*facts, (name,), run, None, tuple(map(int, shapes[name][1:3])))
+    if len(shapes.get(EMBEDDING) or ()) == 2:
+        from kerasvision.export.embedding_runner import EmbeddingRunner
+
+        return EmbeddingRunner(*facts, (EMBEDDING,), run, None, told.embedding)
     return Runner(*facts, ("probabilities" if "probabilities" in shapes else next(iter(shapes)),), run)
 
 
-def _facts(file: Path, kind: str) -> tuple[tuple[str, ...], Preprocessing | None, Mapping | None]:
-    """Return the labels, the preprocessing and the thresholds that a file carries along."""
-    labels, settings, thresholds = (), None, None
+class _Told(NamedTuple):
+    """What a file says of itself."""
+
+    labels: tuple[str, ...] = ()
+    preprocessing: Preprocessing | None = None
+    thresholds: Mapping | None = None
+    embedding: Mapping | None = None
+
+
+def _told(file: Path, kind: str) -> _Told:
+    """Return what a file carries along."""
+    labels, settings, thresholds, embedding = (), None, None, None
     if kind == "tflite" and (found := read_metadata(file)):
-        labels, settings, thresholds = found.labels, found.preprocessing, found.thresholds
-    if kind == "saved_model" and (file / EXTRAS / LABELS_FILE).is_file():
-        labels = tuple((file / EXTRAS / LABELS_FILE).read_text(encoding="utf-8").splitlines())
-        settings = files.read_json(file / EXTRAS / PREPROCESSING_FILE)
-        if (file / EXTRAS / THRESHOLDS_FILE).is_file():
-            thresholds = files.read_json(file / EXTRAS / THRESHOLDS_FILE)
+        labels, settings = found.labels, found.preprocessing
+        thresholds, embedding = found.thresholds, found.embedding
+    if kind == "saved_model":
+        extras = file / EXTRAS
+        if (extras / LABELS_FILE).is_file():
+            labels = tuple((extras / LABELS_FILE).read_text(encoding="utf-8").splitlines())
+        settings, thresholds, embedding = (
+            files.read_json(extras / name) if (extras / name).is_file() else None
+            for name in (PREPROCESSING_FILE, THRESHOLDS_FILE, EMBEDDING_FILE)
+        )
     if kind == "onnx":
         properties = _onnx_session(file, 1).get_modelmeta().custom_metadata_map
         labels = tuple(json.loads(properties.get("labels", "[]")))
-        settings = json.loads(properties.get("preprocessing", "null"))
-        thresholds = json.loads(properties.get("thresholds", "null"))
-    return labels, None if settings is None else Preprocessing.from_dict(settings), thresholds
+        settings, thresholds, embedding = (
+            json.loads(properties.get(name, "null")) for name in ("preprocessing", "thresholds", "embedding")
+        )
+    return _Told(
+        labels, None if settings is None else Preprocessing.from_dict(settings), thresholds, embedding
+    )
 
 
 def model_runner(model) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a Keras model as a function from uint8 images (n, h, w, 3) to probabilities (n, classes)."""
+    """Return a Keras model as a function from uint8 images (n, h, w, 3) to its output, (n, …)."""
     import tensorflow as tf
 
     @tf.function(autograph=False)
@@ -241,7 +265,8 @@ def _open_keras(file: Path, threads: int | None):
             "the run that it belongs to, or a file that was exported from it."
         )
     answer = model_runner(model)
-    # A segmenter gives logits of each pixel, a classifier probabilities.
-    name = "logits" if len(model.output_shape) == 4 else "probabilities"
+    # A segmenter gives logits of each pixel, an embedder vectors under that name, a classifier probabilities.
+    embeds = list(getattr(model, "output_names", ())) == [EMBEDDING]
+    name = "logits" if len(model.output_shape) == 4 else EMBEDDING if embeds else "probabilities"
     shapes = {name: model.output_shape}
     return model.input_shape[1:3], shapes, lambda images, names: {names[0]: answer(images)}

@@ -10,7 +10,7 @@ import numpy as np
 
 from kerasvision.data.preprocessing import Preprocessing
 from kerasvision.export.certificate import TOLERANCES
-from kerasvision.export.metadata import LABELS_FILE, PREPROCESSING_FILE, THRESHOLDS_FILE
+from kerasvision.export.metadata import EMBEDDING_FILE, LABELS_FILE, PREPROCESSING_FILE, THRESHOLDS_FILE
 from kerasvision.export.placing import ExportedFile, write_certified
 from kerasvision.export.runners import EXTRAS
 from kerasvision.export.source import ExportSource, as_source
@@ -116,14 +116,21 @@ def write_extras(
     labels: Sequence[str],
     preprocessing: Preprocessing,
     thresholds: Mapping[str, float] | None = None,
+    embedding: Mapping | None = None,
 ) -> None:
-    """Put labels, preprocessing and, of a detector, thresholds into the folder of a SavedModel."""
+    """Put labels, preprocessing, and a detector's thresholds or an embedder's facts into a SavedModel."""
     extras = folder / EXTRAS
     extras.mkdir()
-    (extras / LABELS_FILE).write_text("\n".join(labels) + "\n", encoding="utf-8")
-    (extras / PREPROCESSING_FILE).write_text(json.dumps(preprocessing.to_dict()), encoding="utf-8")
-    if thresholds:
-        (extras / THRESHOLDS_FILE).write_text(json.dumps(dict(thresholds)), encoding="utf-8")
+    if labels:
+        (extras / LABELS_FILE).write_text("\n".join(labels) + "\n", encoding="utf-8")
+    told = {
+        PREPROCESSING_FILE: preprocessing.to_dict(),
+        THRESHOLDS_FILE: thresholds,
+        EMBEDDING_FILE: embedding,
+    }
+    for name, value in told.items():
+        if value:
+            (extras / name).write_text(json.dumps(dict(value)), encoding="utf-8")
 
 
 def bytes_failures(
@@ -147,7 +154,8 @@ def pixel_failures(loaded, preprocessing: Preprocessing, photos: np.ndarray) -> 
     """Return what is wrong with `preprocess` of an opened SavedModel, on photos in other sizes."""
     import tensorflow as tf
 
-    encoded = in_other_sizes(photos)
+    # Aligned faces have the model's own size; others are not resized, they are refused.
+    encoded = in_other_sizes(photos) if preprocessing.alignment is None else [png(p) for p in photos]
     pixels = loaded.preprocess(tf.constant(encoded))["images"].numpy().astype(int)
     levels = np.abs(pixels - np.stack([preprocessing.read(photo) for photo in encoded]))
     if levels.mean() <= PIXEL_TOLERANCE["mean"] and levels.max() <= PIXEL_TOLERANCE["largest"]:
@@ -188,6 +196,8 @@ def _read(image_bytes, preprocessing: Preprocessing):
     )
     photo.set_shape([None, None, 3])
     height, width = preprocessing.image_size
+    if preprocessing.alignment is not None:
+        return tf.ensure_shape(photo, (height, width, 3)), tf.constant([[height, width], [0, 0]], tf.float32)
     size, target = tf.cast(tf.shape(photo)[:2], tf.float32), tf.constant([height, width], tf.float32)
     photo = tf.cast(photo, tf.float32)
     if preprocessing.resize == "stretch":

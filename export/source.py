@@ -160,17 +160,25 @@ def _complete(model, parts: dict) -> ExportSource:
     return ExportSource(model=model, **parts)
 
 
+_AN = {
+    "export_detector": "a detector",
+    "export_segmenter": "a segmenter",
+    "export_embedder": "an embedder",
+}
+
+
 def _refuse_others(value) -> None:
     kinds = {
         "detector": "export_detector",
         "output_size": "export_segmenter",
         "segmenter": "export_segmenter",
+        "false_accept_rate": "export_embedder",
     }
     for attribute, function in kinds.items():
         if hasattr(value, attribute):
             raise ExportError(
-                f"This is for classifiers. Received a {function.removeprefix('export_')} "
-                f"({type(value).__name__}): use kerasvision.export.{function}."
+                f"This is for classifiers. Received {_AN[function]} ({type(value).__name__}): use "
+                f"kerasvision.export.{function}."
             )
 
 

@@ -20,6 +20,9 @@ from kerasvision.export.certificate import (
 from kerasvision.export.detection_certificate import DetectionCertificate, certify_detector
 from kerasvision.export.detection_runner import DetectionRunner
 from kerasvision.export.detection_source import DetectionSource, Selection
+from kerasvision.export.embedding_certificate import certify_embedder
+from kerasvision.export.embedding_runner import EmbeddingRunner
+from kerasvision.export.embedding_source import EmbeddingSource
 from kerasvision.export.linting import lint
 from kerasvision.export.runners import Runner, open_file
 from kerasvision.export.saved_model import bytes_failures
@@ -32,6 +35,7 @@ from kerasvision.export.source import ExportSource, as_source
 _KINDS = (
     (DetectionRunner, DetectionSource, "boxes"),
     (SegmentationRunner, SegmentationSource, "label maps"),
+    (EmbeddingRunner, EmbeddingSource, "embeddings"),
     (Runner, ExportSource, "probabilities"),
 )
 
@@ -49,27 +53,27 @@ def verify(
 ) -> Recorded:
     """Certify an existing file against a model, whatever its own certificate says.
 
-    Compared are the answers on held-out images, the labels and the preprocessing that the file carries, and
-    the file's SHA-256 with the one in the certificate beside it. What is tolerated follows from the types of
-    the numbers in the file. Nothing is written.
+    Compared are the answers on held-out images, the labels, the preprocessing and the threshold that the file
+    carries, and the file's SHA-256 with the one in the certificate beside it. What is tolerated follows from
+    the types of the numbers in the file. Nothing is written.
 
     Args:
         file: a `.tflite`, `.onnx` or `.keras` file, or the folder of a SavedModel.
-        model_or_run: the `Run`, the run of a detector or segmenter, the `DetectionSource`, the
-            `SegmentationSource` or the `keras.Model` of a classifier that it should answer like. A detector's
-            boxes are selected as the certificate beside the file says; of a segmenter the model is asked for
-            what the file gives, in its size.
+        model_or_run: the `Run`, the run of a detector, segmenter or embedder, the `DetectionSource`, the
+            `SegmentationSource`, the `EmbeddingSource` or the `keras.Model` of a classifier that it should
+            answer like. A detector's boxes are selected as the certificate beside the file says; of a
+            segmenter the model is asked for what the file gives, in its size.
         data: `VisionData` to take images, labels and preprocessing from.
-        images: (n, h, w, 3) uint8 held-out images; as what follows, not for detectors and segmenters, which
-            bring them.
+        images: (n, h, w, 3) uint8 held-out images; as what follows, not for detectors, segmenters and
+            embedders, which bring them.
         targets: (n,) int, their classes.
         class_names: names of the classes; a `Run` and `data` bring them.
         preprocessing: how photos are resized; a `Run` and `data` bring it.
         tolerance: limits other than those of `certificate.TOLERANCES`, or of the same in
-            `detection_certificate` and `segmentation_certificate`.
+            `detection_certificate`, `segmentation_certificate` and `embedding_certificate`.
 
     Returns:
-        The new `Certificate`, `DetectionCertificate` or `SegmentationCertificate`.
+        The new `Certificate`, `DetectionCertificate`, `SegmentationCertificate` or `EmbeddingCertificate`.
 
     Raises:
         CertificateError: the file does not answer like the model, or was changed; the message says in what.
@@ -81,6 +85,8 @@ def verify(
         return _verify(path, _as_exported(path, own), certify_detector, tolerance)
     if isinstance(own, SegmentationSource):
         return _verify(path, own, certify_segmenter, tolerance)
+    if isinstance(own, EmbeddingSource):
+        return _verify(path, own, certify_embedder, tolerance)
     source = as_source(
         model_or_run,
         data=data,
@@ -131,6 +137,10 @@ def _photo_failures(source, path: Path, tolerance) -> list[str]:
         from kerasvision.export.segmentation_saved_model import photo_failures
 
         return photo_failures(source, path, tolerance)
+    if isinstance(source, EmbeddingSource):
+        from kerasvision.export.embedding_saved_model import photo_failures
+
+        return photo_failures(source, path, tolerance)
     return bytes_failures(source, path, tolerance)
 
 
@@ -153,3 +163,7 @@ def _contradictions(source, runner: Runner):
             f"its photos are prepared by {runner.preprocessing.to_dict()}, the model's by "
             f"{source.preprocessing.to_dict()}"
         )
+    if isinstance(runner, EmbeddingRunner) and runner.facts:
+        for name in ("distance", "threshold", "false_accept_rate"):
+            if runner.facts.get(name) != getattr(source, name):
+                yield f"its {name} is {runner.facts.get(name)}, the model's is {getattr(source, name)}"

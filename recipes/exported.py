@@ -11,11 +11,12 @@ import numpy as np
 
 from kerasvision.data import Preprocessing
 from kerasvision.data.gathering import gather
-from kerasvision.errors import DataError, KerasvisionError
-from kerasvision.export import DetectionRunner, Runner, SegmentationRunner, open_file
-from kerasvision.files import read_json
+from kerasvision.errors import DataError, ExportError, KerasvisionError
+from kerasvision.export import DetectionRunner, EmbeddingRunner, Runner, SegmentationRunner, open_file
+from kerasvision.files import read_json, sha256
 from kerasvision.metrics.segmentation import VOID
 from kerasvision.progress import say
+from kerasvision.recipes.embeds import Embeds
 from kerasvision.recipes.finds_boxes import FindsBoxes
 from kerasvision.recipes.finds_labels import FindsLabels
 from kerasvision.recipes.found_boxes import FoundBoxes
@@ -174,6 +175,72 @@ class ExportedSegmenter(FindsLabels):
 
 
 @dataclass(frozen=True)
+class ExportedEmbedder(Embeds):
+    """An exported file of an embedder, opened, with what belongs to it.
+
+    It embeds, verifies and judges as `EmbedderRun` does, and `kerasvision.embedding.Gallery` takes it.
+
+    Attributes:
+        runner: uint8 images -> embeddings.
+        preprocessing: how a photo becomes the input.
+        distance: between embeddings; `"euclidean"` where the file does not say.
+        threshold: distance up to which two images are called the same; None where the file does not say.
+        false_accept_rate: share of pairs of two identities that it was chosen for; likewise.
+        fingerprint: of the model, or of a quantised file, whose vectors do not go together with the model's;
+            of the file's content where it does not say.
+    """
+
+    runner: EmbeddingRunner
+    preprocessing: Preprocessing
+    distance: str
+    threshold: float | None
+    false_accept_rate: float | None
+    fingerprint: str
+
+    @classmethod
+    def of(cls, runner: EmbeddingRunner, preprocessing: Preprocessing) -> "ExportedEmbedder":
+        """Return that of an opened file, and say what the file does not."""
+        facts, file = runner.facts or {}, runner.file
+        if not facts:
+            say(f"{file} does not say how vectors are compared. The Euclidean distance is taken.")
+        return cls(
+            runner,
+            preprocessing,
+            distance=facts.get("distance", "euclidean"),
+            threshold=facts.get("threshold"),
+            false_accept_rate=facts.get("false_accept_rate"),
+            fingerprint=facts.get("fingerprint") or sha256(file),
+        )
+
+    @property
+    def vectors(self) -> EmbeddingRunner:
+        """The file as a function from uint8 images (n, h, w, 3) to embeddings (n, d)."""
+        return self.runner
+
+    def evaluate(self, data, split: str | None = None):
+        """Judge how well other identities are told apart, as `EmbedderRun.evaluate` does.
+
+        Raises:
+            ExportError: the file does not say its threshold.
+            DataError: no such split, or data without identities, or too few of them.
+        """
+        if self.threshold is None or self.false_accept_rate is None:
+            raise ExportError(
+                f"{self.runner.file} does not say its threshold and for which rate of false accepts it was "
+                "chosen. Judge `.embed(images)` by kerasvision.metrics.judge_embeddings, which chooses one."
+            )
+        return super().evaluate(data, split)
+
+    def _verified(self, vectors, names, pairs, threshold):
+        if threshold is None and self.threshold is None:
+            raise ExportError(
+                f"{self.runner.file} does not say its threshold. Give `threshold=`, chosen on pairs of "
+                "images of your own, or export a run of train_face_embedder, which chooses one."
+            )
+        return super()._verified(vectors, names, pairs, threshold)
+
+
+@dataclass(frozen=True)
 class _Scores:
     """A segmenter's file as a function of images and of whether probabilities are wanted, for a network."""
 
@@ -188,11 +255,13 @@ class _Scores:
         return np.ascontiguousarray(np.moveaxis(values, -1, 1))
 
 
-def open_exported(file: str | os.PathLike) -> ExportedClassifier | ExportedDetector | ExportedSegmenter:
+def open_exported(
+    file: str | os.PathLike,
+) -> ExportedClassifier | ExportedDetector | ExportedSegmenter | ExportedEmbedder:
     """Open an exported file: a `.tflite`, `.onnx` or `.keras` file, or the folder of a SavedModel.
 
-    Labels and preprocessing come with the file, else from `labels.txt` and `preprocessing.json` beside it.
-    What is missing is said.
+    Labels and preprocessing come with the file, else from `labels.txt` and `preprocessing.json` beside it;
+    an embedder's distance and threshold from the file alone, as they belong to it. What is missing is said.
 
     Raises:
         ExportError: it cannot be run.
@@ -203,6 +272,8 @@ def open_exported(file: str | os.PathLike) -> ExportedClassifier | ExportedDetec
     if preprocessing is None:
         preprocessing = Preprocessing(runner.image_size)
         say(f"{file} does not say how photos are resized. They are stretched to its size.")
+    if isinstance(runner, EmbeddingRunner):
+        return ExportedEmbedder.of(runner, preprocessing)
     if not labels:
         labels = tuple(f"class {i}" for i in range(_count(runner)))
         say(f"{file} does not name its classes. They are numbered. A labels.txt beside it could name them.")

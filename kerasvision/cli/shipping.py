@@ -19,8 +19,8 @@ def export(
     quantize: Annotated[
         list[str],
         typer.Option(
-            help="For TFLite: none (float32), float16, dynamic or int8; may be repeated. Of detectors "
-            "and segmenters also auto: the smallest that passes."
+            help="For TFLite: none (float32), float16, dynamic or int8; may be repeated. Of detectors, "
+            "segmenters and embedders also auto: the smallest that passes."
         ),
     ] = ("none",),
     output: Annotated[

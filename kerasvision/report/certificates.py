@@ -47,6 +47,17 @@ MASK_HEADER = (
     "Mean IoU, file",
     "Images",
 )
+VECTOR_HEADER = (
+    *HEADER[:4],
+    "Cosine, mean",
+    "Cosine, least",
+    "Same verdict",
+    "True accepts, Keras",
+    "True accepts, file",
+    "False accepts, Keras",
+    "False accepts, file",
+    "Images",
+)
 EXPLAINED = (
     "Largest difference: of any probability, file against model. Same answer: share of the images on which "
     "both say the same class. Keras and File: the accuracy of the model and of the file."
@@ -64,6 +75,14 @@ MASK_EXPLAINED = (
     "model and file say the same. Overlap: mean IoU of the file's label maps with the model's. Largest "
     "difference: of any probability. Mean IoU: with the truth, over the classes that it has, at the size "
     "that the file gives; the figure at the top of this page is at the size of the photos."
+)
+
+VECTOR_EXPLAINED = (
+    "Cosine: of the file's embedding of an image with that of Keras; 1 is the same direction. Same verdict: "
+    "share of all pairs of the images that both call the same, or both different, at the threshold. True and "
+    "false accepts: shares of the pairs of one identity and of two that are called the same at it, among the "
+    "images that stayed with the run; they are fewer than those that the figures at the top of this page are "
+    "of."
 )
 
 
@@ -185,6 +204,36 @@ def _mask_row(certificate: Mapping) -> tuple:
         *(
             None if certificate[name] is None else f"{certificate[name]:.3f}"
             for name in ("miou_model", "miou_file")
+        ),
+        f"{certificate['count']:,}",
+    )
+
+
+def vector_exports(certificates: Sequence[Mapping]) -> Markup | None:
+    """Return one row a certificate of an embedder's file and, below, why any of them failed.
+
+    Args:
+        certificates: `EmbeddingCertificate.to_dict()` of every exported file.
+    """
+    if not certificates:
+        return None
+    rows = [_vector_row(certificate) for certificate in certificates]
+    failed = [_failure(certificate) for certificate in certificates if not certificate["passed"]]
+    note = tag("p", VECTOR_EXPLAINED, class_="soft")
+    shown = table(VECTOR_HEADER, rows, caption="Export certificates", numeric=range(3, len(VECTOR_HEADER)))
+    return join([shown, note, failed])
+
+
+def _vector_row(certificate: Mapping) -> tuple:
+    shares = {"agreement": 2, "true_accepts_model": 1, "true_accepts_file": 1}
+    shares |= {"false_accepts_model": 2, "false_accepts_file": 2}
+    return (
+        *_start(certificate),
+        f"{certificate['mean_cosine']:.5f}",
+        f"{certificate['least_cosine']:.5f}",
+        *(
+            None if certificate[name] is None else f"{certificate[name]:.{digits}%}"
+            for name, digits in shares.items()
         ),
         f"{certificate['count']:,}",
     )

@@ -101,7 +101,7 @@ def test_the_runner_keeps_the_model_and_knows_labels_and_preprocessing(folder, s
 def test_wrong_resizing_fails_the_certificate(source, tmp_path, monkeypatch):
     import tensorflow as tf
 
-    def aliased(photo, factors, shift, size):
+    def aliased(photo, factors, shift, size, *, antialias=True):
         return tf.raw_ops.ScaleAndTranslate(
             images=photo[None],
             size=size,
@@ -111,7 +111,7 @@ def test_wrong_resizing_fails_the_certificate(source, tmp_path, monkeypatch):
             antialias=False,
         )[0]
 
-    monkeypatch.setattr(saved_model, "_scaled", aliased)
+    monkeypatch.setattr(saved_model, "scaled", aliased)
     with pytest.raises(CertificateError, match="preprocess: pixels differ from Preprocessing.read"):
         to_saved_model(source, tmp_path / "model")
     assert not list(tmp_path.iterdir())
