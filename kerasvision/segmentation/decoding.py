@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from kerasvision.errors import KerasvisionError
 from kerasvision.models import feature_pyramid
-from kerasvision.models.dilation import dilate
+from kerasvision.models.dilation import STRIDES, dilate
 from kerasvision.segmentation.building import HEAD
 
 
@@ -81,7 +82,12 @@ def whole_maps(backbone: keras.Model, levels: Sequence[int], output_stride: int 
 
     Networks with convolutions that are not padded (the Inceptions) lose rows and columns at all borders; they
     get zeros there instead, so that maps lie over each other.
+
+    Raises:
+        KerasvisionError: another `output_stride` than 4, 8, 16 or 32, or a layer that cannot be spread.
     """
+    if output_stride not in STRIDES:
+        raise KerasvisionError(f"`output_stride` must be one of {STRIDES}. Received: {output_stride!r}.")
     pyramid = feature_pyramid(backbone, levels)
     maps = dict((dilate(pyramid, output_stride) if 2 ** max(levels) > output_stride else pyramid).output)
     for level, key in zip(levels, maps, strict=True):

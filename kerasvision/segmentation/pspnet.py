@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from kerasvision.errors import KerasvisionError
 from kerasvision.models.operations import adaptive_average_pool
 from kerasvision.segmentation.building import AUXILIARY, HEAD, LOGITS
 from kerasvision.segmentation.decoding import (
@@ -50,6 +51,9 @@ def pspnet(
     Returns:
         `logits` and `auxiliary_1`, (b, h, w, classes) each.
     """
+    bins = tuple(bins)
+    if not bins or not all(isinstance(count, int) and count > 0 for count in bins):
+        raise KerasvisionError(f"`bins` must be numbers of regions, such as {BINS}. Received: {bins}.")
     separable = is_separable(backbone) if separable is None else separable
     maps, size = whole_maps(backbone, (4, 5), output_stride), image_size(backbone)
     x = regions(maps["P5"], bins)

@@ -17,6 +17,31 @@ NETWORKS = [
     ("vgg11_bn", {}, 192),  # poolings instead of strides
     ("googlenet", {}, 192),  # poolings of stride 1 inside modules
 ]
+MORE_NETWORKS = [
+    ("mobilenet_v3_large", {"alpha": 0.75, "minimalistic": True}, 320),  # without squeeze-and-excite
+    ("plainnet18", {}, 320),
+    ("preact_resnet18", {}, 320),
+    ("resnet50_v1_5", {}, 256),  # the stride in the 3x3 convolution of a block
+    ("resnext50", {}, 256),  # convolutions of groups
+    ("googlenet_bn", {}, 192),
+]
+# The rest of the gallery: one of each kind, the stride of its last map, and the finest that it can be spread
+# to. Squeeze-and-excite looks at the whole map, so that only layers before the first can be compared exactly.
+OTHERS = {
+    "mobilenet_v3_small": (32, 4),
+    "efficientnet_v2_b0": (32, 4),
+    "resnet50": (32, 4),
+    "wide_resnet50": (32, 4),
+    "resnet_small": (4, 4),
+    "resnet20": (4, 4),
+    "wide_resnet28": (4, 4),
+    "alexnet": (32, 4),
+    "alexnet_grouped": (32, 4),
+    "vgg16": (32, 4),
+    "inception_v3": (32, 32),
+    "inception_v3_torchvision": (32, 32),
+    "inception_resnet_v2": (32, 8),
+}
 
 
 def lively(model, rng):
@@ -29,7 +54,11 @@ def lively(model, rng):
 
 
 @pytest.mark.parametrize("output_stride", [16, 8])
-@pytest.mark.parametrize(("name", "options", "side"), NETWORKS, ids=[row[0] for row in NETWORKS])
+@pytest.mark.parametrize(
+    ("name", "options", "side"),
+    [*NETWORKS, *(pytest.param(*row, marks=pytest.mark.slow) for row in MORE_NETWORKS)],
+    ids=[row[0] for row in NETWORKS + MORE_NETWORKS],
+)
 def test_the_places_of_the_original_are_unchanged(name, options, side, output_stride, rng):
     keras.utils.set_random_seed(4)
     model = lively(get_model(name, include_top=False, input_shape=(side, side, 3), **options), rng)
@@ -52,10 +81,25 @@ def test_the_places_of_the_original_are_unchanged(name, options, side, output_st
     assert max(differences) > 0.05 * np.abs(wanted).max()
 
 
-def test_squeezed_networks_dilate_too(rng):
-    """Their squeeze looks at the whole map, so that only the layers before it can be compared exactly."""
-    model = get_model("mobilenet_v3_small", include_top=False, input_shape=(128, 128, 3))
-    assert dilate(model, 8).output_shape == (None, 16, 16, 576)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "mobilenet_v3_small" else pytest.param(name, marks=pytest.mark.slow) for name in OTHERS],
+)
+def test_how_fine_networks_of_the_gallery_become(name):
+    stride, finest = OTHERS[name]
+    model = get_model(name, include_top=False, input_shape=(128, 128, 3))
+    rows = model.output_shape[1]
+    for output_stride in (32, 16, 8, 4):
+        if output_stride < finest:
+            with pytest.raises(KerasvisionError, match="cannot be spread by .*larger `output_stride`"):
+                dilate(model, output_stride)
+            continue
+        fine = dilate(model, output_stride)
+        wanted = 128 // min(stride, output_stride)
+        # Convolutions without padding lose rows, fewer of them on finer maps.
+        assert rows <= fine.output_shape[1] <= wanted
+        assert fine.output_shape[1] == wanted or rows < 128 // stride
+        assert [w.shape for w in fine.weights] == [w.shape for w in model.weights]
 
 
 def test_outputs_keep_their_structure(rng):
