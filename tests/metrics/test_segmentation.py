@@ -83,6 +83,23 @@ def test_boundaries_are_those_of_a_slow_reference(rng, tolerance):
             assert found == (None if wanted is None else pytest.approx(wanted))
 
 
+def test_the_boundary_score_is_the_mean_over_images_then_classes(rng):
+    truth, answers = random_maps(rng, count=4)
+    truth[0][truth[0] == 2] = 1  # a class that is not on every image
+    tally = SegmentationTally(NAMES, tolerance=0.05)
+    tally.add(truth, answers)
+    found, means = tally.judgement(), []
+    for label in range(len(NAMES)):
+        pairs = zip(truth, answers, strict=True)
+        scores = [slow_boundary(one == label, other == label, one != 255, 0.05) for one, other in pairs]
+        scores = [score for score in scores if score is not None]
+        wanted = np.mean(scores) if scores else None
+        assert found.per_class[label].boundary_f == (None if wanted is None else pytest.approx(wanted))
+        means += [] if wanted is None else [wanted]
+    assert len(means) == 3 and 0 < min(means) < max(means) < 1
+    assert found.boundary_f == pytest.approx(np.mean(means))
+
+
 def test_classes_that_are_nowhere_do_not_count(rng):
     found_by_nobody = SegmentationTally(NAMES)
     found_by_nobody.add([[0, 0], [1, 1]], [[0, 0], [1, 1]])

@@ -109,6 +109,49 @@ def test_gradients_are_finite(rng, name, case):
         assert loss.numpy().max() < 1e-4
 
 
+@pytest.mark.parametrize("name", [*NAMES, "cross_entropy+0.5*focal+dice+lovasz"])
+@pytest.mark.parametrize("present", [(0,), (2,), (0, 2), (0, 1, 2, 3)])
+def test_classes_that_are_absent_leave_gradients_finite(rng, name, present):
+    """Weights are those of the training set, so a class without pixels in it weighs nothing."""
+    targets = rng.choice([*present, 255], (2, 5, 6))
+    logits = tf.constant(rng.normal(0, 2, (*targets.shape, CLASSES)).astype(np.float32))
+    pixels = np.bincount(targets[targets != 255], minlength=CLASSES)
+    weights = class_weights(pixels, np.where(pixels > 0, targets.size, 0))
+    assert [bool(weight) for weight in weights] == [label in present for label in range(CLASSES)]
+    for given in (None, weights, np.where(np.arange(CLASSES) == 1, 1.0, 0.0)):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss = make_loss(name, weights=given)(targets, logits)
+        gradient = tape.gradient(loss, logits).numpy()
+        assert np.isfinite(loss).all() and np.isfinite(gradient).all()
+        assert not gradient[targets == 255].any()
+        if given is None or given is weights:
+            assert np.abs(gradient[targets != 255]).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "slow"),
+    [
+        ("cross_entropy", lambda targets, logits: slow_entropy(targets, logits, np.ones(CLASSES))),
+        ("focal", lambda targets, logits: slow_entropy(targets, logits, np.ones(CLASSES), 2.0)),
+        ("dice", slow_dice),
+        ("lovasz", slow_lovasz),
+    ],
+)
+def test_gradients_are_those_of_a_slow_reference(rng, name, slow):
+    """Differences of the slow reference, in float64, along random directions."""
+    targets, logits = random_case(rng, 1)
+    x = tf.constant(logits)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = make_loss(name)(targets, x)
+    gradient = tape.gradient(loss, x).numpy()[0]
+    for _ in range(5):
+        way = rng.normal(size=logits[0].shape)
+        ahead, back = (slow(targets[0], logits[0].astype(np.float64) + sign * 1e-6 * way) for sign in (1, -1))
+        assert (gradient * way).sum() == pytest.approx((ahead - back) / 2e-6, rel=1e-3, abs=1e-5)
+
+
 def test_weights_are_those_of_median_frequency():
     weights = class_weights([100, 50, 10, 0], [400, 200, 400, 0])
     np.testing.assert_allclose(weights, [1.0, 1.0, 10.0, 0.0])
