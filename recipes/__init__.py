@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = attach(
         "EmbedderRun": "embedding_run",
         "ExportedClassifier": "exported",
         "ExportedDetector": "exported",
+        "ExportedEmbedder": "exported",
         "ExportedSegmenter": "exported",
         "FoundBoxes": "found_boxes",
         "FoundLabels": "found_labels",

@@ -12,7 +12,7 @@ from kerasvision.recipes import embedding_settings as own_settings
 from kerasvision.recipes import phases, resumable, run_folder, settings
 from kerasvision.recipes.embedding_run import EmbedderRun
 from kerasvision.recipes.embedding_samples import choose_embedding_samples
-from kerasvision.recipes.embedding_training import build_embedder, train_phases
+from kerasvision.recipes.embedding_training import build_embedder, solve_head, train_phases
 from kerasvision.recipes.embeds import Embedder
 from kerasvision.recipes.job import Job
 from kerasvision.recipes.samples import write_samples
@@ -32,6 +32,7 @@ def train_face_embedder(
     distance: str = "auto",
     loss_options: Mapping | None = None,
     dimensions: int | None = 128,
+    head: str = "solved",
     identities: int | None = None,
     per_identity: int = 4,
     few: str = "repeat",
@@ -70,7 +71,7 @@ def train_face_embedder(
             head; or a whole embedder, images to vectors (b, d), which is copied and trained further, for
             example `run.model`.
         weights: of the backbone: `"imagenet"`, a file, None (random; or those that your own has), or
-            `"auto"`: `"imagenet"` for a backbone by name, else None.
+            `"auto"`: `"imagenet"` for a backbone by name that has such, else None.
         loss: `"triplet"`, `"contrastive"`, `"arcface"`, `"cosface"`, `"multi_similarity"` or `"circle"`.
         mining: which triplets of a batch teach: `"semi_hard"` (the default), `"batch_hard"`, `"random"`,
             `"all"` or `"distance_weighted"`. For `loss="triplet"` only.
@@ -79,6 +80,9 @@ def train_face_embedder(
             `"auto"`: Euclidean for triplet and contrastive loss, cosine for the others, which have no other.
         loss_options: further arguments of `kerasvision.embedding.make_loss`, for example `{"scale": 30.0}`.
         dimensions: of the embedding; None: the pooled features. A whole embedder keeps its own.
+        head: where the projection of a new head begins, unless everything is trained from scratch:
+            `"solved"`: at the directions of the backbone's features in which images of one identity vary
+            least; `"random"`.
         identities: in a batch; default 8, or as many as there are.
         per_identity: images of each in a batch, at least 2.
         few: what becomes of identities with fewer images: `"repeat"` or `"leave_out"`.
@@ -138,6 +142,8 @@ def _train(out: Path, record: dict, data, given: dict) -> None:
     say(f"Strategy: {job.strategy.name} ({job.strategy.why}).")
     with job.timed("build"), resumable.seeded(given["seed"]):
         model = build_embedder(job)
+        if not any(job.checkpoints.glob("*.npz")):
+            solve_head(job, model)
     job.decide(
         model=model.name,
         backbone=_backbone_name(given),
@@ -179,10 +185,10 @@ def _make_job(out: Path, record: dict, data, given: dict) -> Job:
 def _rehearse_export(job: Job, model) -> None:
     if job.record["decided"].get("rehearsed"):
         return
-    from kerasvision.export import rehearse
+    from kerasvision.export import rehearse_embedder
 
     say("Rehearsing the export: is there an operation for everything in the embedder?")
-    rehearse(model)
+    rehearse_embedder(model)
     job.decide(rehearsed=True)
 
 
@@ -226,7 +232,8 @@ def _checked(given: dict) -> dict:
     settings.check_numbers(**{name: given[name] for name in names})
     own_settings.check_choices(given)
     resumable.refuse_several_machines(given["distribute"])
-    phases.check_options(given)
+    whole = own_settings.is_embedder(given["backbone"])
+    phases.check_options(given | ({"backbone": None} if whole else {}))
     own_settings.check_network(given)
     kept = {k: v for k, v in given.items() if k not in ("data", "out", "distribute")}
     kept["backbone"] = own_settings.describe_backbone(given["backbone"])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasvision.data.picking import Picked
 from kerasvision.data.wording import listed
 from kerasvision.errors import DataError, RunError
 from kerasvision.files import read_json, write_atomically, write_json
@@ -26,7 +27,7 @@ from kerasvision.report import (
 
 MOST_JUDGED = 10_000  # images of a split: 50 million pairs
 MOST_VALIDATED = 3_000  # images that are embedded after each epoch
-MOST_ON_MAP, EACH_ON_MAP = 500, 12
+MOST_ON_MAP, EACH_ON_MAP = 300, 12
 WIDE_INTERVAL = 0.1  # of true accepts
 FEW_IDENTITIES = 100  # trained on, below which more of them help more than any setting
 PHASES = {"freeze": "Head alone", "finetune": "Head and backbone", "scratch": "From scratch"}
@@ -59,14 +60,15 @@ def embed_split(embeds, data, split: str, seed: int = 0) -> tuple[np.ndarray, np
     """Return the embeddings (n, d) of a split, and which of its images they are of.
 
     Args:
-        embeds: has `embed`, as a run and an exported file have.
+        embeds: a run, an exported file or another `Embeds`.
         data: a `VisionData`.
         split: which one.
         seed: of the choice where there are very many.
     """
     samples = data.splits[split]
     indices = chosen_images(data, split, MOST_JUDGED, seed)
-    return embeds.embed([samples.sources[i] for i in indices]), indices
+    sources, names = Picked(samples.sources, indices), Picked(samples.names, indices)
+    return embeds.embed_sources(sources, names)[0], indices
 
 
 def judge_on(embeds, data, split: str, *, seed: int = 0) -> Judged:
@@ -89,7 +91,7 @@ def choose_threshold(embeds, data, false_accept_rate: float, *, seed: int = 0) -
     """Judge an embedder on the validation identities, at the threshold that is right for them.
 
     Args:
-        embeds: has `embed` and `distance`.
+        embeds: an `Embeds` without a threshold.
         data: a `VisionData` of identities.
         false_accept_rate: share of pairs of two identities that may be called the same.
         seed: of intervals.

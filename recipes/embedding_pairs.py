@@ -115,6 +115,7 @@ def make_map(
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     vectors = comparable(embeddings, distance)
     if len(vectors) < FEWEST_FOR_TSNE:
@@ -125,7 +126,9 @@ def make_map(
         method = f"the two principal axes (PCA), which hold {shown:.0%} of the variance"
     else:
         perplexity = min(PERPLEXITY, (len(vectors) - 1) / 3)
-        points = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors)
+        # Its threads wait for each other a thousand times: 30 points took 11 s on a busy machine, not 0.3.
+        with threadpool_limits(1):
+            points = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(vectors)
         method = f"t-SNE with perplexity {perplexity:.3g}; how far apart groups are means nothing"
     identities, places = np.unique(labels, return_inverse=True)
     return EmbeddingMap(

@@ -91,6 +91,7 @@ class EmbedderRun(FinishedRun, Embeds):
             distance=self.distance,
             threshold=self.threshold,
             false_accept_rate=self.false_accept_rate,
+            fingerprint=self.fingerprint,
         )
 
     def export(

@@ -12,7 +12,7 @@ from kerasvision.recipes import phases
 from kerasvision.recipes.embedding_judging import check_pairs
 from kerasvision.recipes.settings import describe_model
 
-HEAD_RATE = {"freeze": 1e-3, "finetune": 1e-3, "scratch": 1e-3}
+HEAD_RATE = {"freeze": 3e-4, "finetune": 1e-4, "scratch": 1e-3}
 SPECS = {"auto": "flip+crop+color", None: "none"}
 MIXING = ("mixup", "cutmix")  # an image of two identities has no label
 DISTANCES = {"triplet": "euclidean", "contrastive": "euclidean"}  # that a loss is of; cosine for all others
@@ -69,9 +69,11 @@ def resolve(given: dict) -> None:
     Raises:
         KerasvisionError: `mining` is given for a loss that mines nothing.
     """
-    own = not isinstance(given["backbone"], str)
+    from kerasvision.embedding.families import NETWORKS
+
+    trained = isinstance(given["backbone"], str) and given["backbone"] not in NETWORKS
     if isinstance(given["weights"], str) and given["weights"] == "auto":
-        given["weights"] = None if own else "imagenet"
+        given["weights"] = "imagenet" if trained else None
     if given["mining"] is None and given["loss"] == "triplet":
         given["mining"] = "semi_hard"
     if given["mining"] is not None and given["loss"] != "triplet":
@@ -143,6 +145,8 @@ def check_choices(given: Mapping) -> None:
     phases.check_phases(given)
     phases.check_schedule(given["schedule"])
     check_distance(given["distance"])
+    if given["head"] not in ("solved", "random"):
+        raise KerasvisionError(f"`head` must be 'solved' or 'random'. Received: {given['head']!r}.")
     if given["loss_options"] is not None and not isinstance(given["loss_options"], Mapping):
         raise KerasvisionError(
             "`loss_options` must be a mapping of names to values, or None. "
@@ -257,6 +261,17 @@ def choose_epochs(given: Mapping, strategy: str, steps: int) -> dict[str, int]:
     return phases.share_epochs(given, strategy, int(np.clip(-(-FEWEST_STEPS // steps), least, most)))
 
 
+def solves_head(given: Mapping, strategy: str) -> bool:
+    """Tell whether the projection is solved for before it is trained."""
+    has_one = given["dimensions"] is not None and not is_embedder(given["backbone"])
+    return given["head"] == "solved" and has_one and strategy != "scratch"
+
+
+def starts_good(given: Mapping, strategy: str) -> bool:
+    """Tell whether the embedder is one before any training, so that its first weights may be the best."""
+    return solves_head(given, strategy) or is_embedder(given["backbone"]) or given["dimensions"] is None
+
+
 def is_embedder(backbone) -> bool:
     """Tell whether a `backbone` is a whole embedder of the user's: images in, vectors out."""
     shape = getattr(backbone, "output_shape", None)
@@ -307,4 +322,6 @@ def builder_options(given: Mapping) -> dict:
 
 def describe_backbone(backbone) -> object:
     """Return what tells one `backbone` from another, for run.json."""
-    return describe_model(backbone)
+    from kerasvision.embedding.families import known_name
+
+    return known_name(backbone) if isinstance(backbone, str) else describe_model(backbone)

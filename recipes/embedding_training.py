@@ -16,6 +16,7 @@ from kerasvision.training.batches import Share, iterate
 
 JUDGE_BATCH = 32
 FIGURE = "true_accept_rate"
+MOST_SOLVED = 5_000  # training images that the projection is solved on
 
 
 def build_embedder(job: Job):
@@ -27,6 +28,28 @@ def build_embedder(job: Job):
     if settings.is_embedder(given["backbone"]):
         return graph.copy(given["backbone"])
     return embedder(given["backbone"], weights=given["weights"], **settings.builder_options(given))
+
+
+def solve_head(job: Job, embedder) -> None:
+    """Give the projection of a new head the solution on the backbone's features of the training images.
+
+    Nothing is done for networks that have no new head, or a backbone that knows nothing.
+    """
+    if not settings.solves_head(job.given, job.strategy.name):
+        return
+    import keras
+
+    from kerasvision.embedding.projection import set_projection, solve_projection
+    from kerasvision.training import make_engine
+
+    layer = embedder.get_layer("head_projection")
+    indices = chosen_images(job.data, "train", MOST_SOLVED, job.given["seed"])
+    say(f"Solving for the projection on the features of {len(indices):,} training images.")
+    features = make_engine(keras.Model(embedder.inputs, layer.input), len(indices), "graph").run
+    batches = iterate(job.data, "train", indices, Share(JUDGE_BATCH, 0, JUDGE_BATCH))
+    found = np.concatenate([features(images) for images, *_ in batches])[: len(indices)]
+    labels = np.asarray(job.data.splits["train"].labels)[indices]
+    set_projection(layer, *solve_projection(found, labels, layer.units))
 
 
 def train_phases(job: Job, embedder) -> list[dict]:
@@ -117,7 +140,7 @@ def make_plan(job: Job, number: int, phase: str, epochs: int) -> Plan:
         clip_norm=given["clip_norm"],
         patience=given["patience"] or (None if phase == "freeze" else max(10, epochs // 2)),
         ema=given["ema"] or None,
-        keep_initial=phase == "finetune" and number > 0,
+        keep_initial=phase != "scratch" and (number > 0 or settings.starts_good(given, phase)),
         loss_scaling=job.precision.scales_loss,
     )
 

@@ -1,7 +1,7 @@
 """What all that embeds images can do with them, trained or exported."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 
 from kerasvision.data import Preprocessing
 from kerasvision.data.gathering import gather
+from kerasvision.data.landmarks import photos_aligned
 from kerasvision.errors import DataError
 from kerasvision.recipes.predicting import run_batches
 from kerasvision.recipes.verified import Verified, checked_threshold
@@ -36,26 +37,47 @@ class Embeds:
     threshold: float
     false_accept_rate: float | None
 
-    def embed(self, images, *, on_bad_file: str = "raise") -> np.ndarray:
+    def embed(self, images, *, landmarks=None, on_bad_file: str = "raise") -> np.ndarray:
         """Return the embedding of each image.
 
         Args:
             images: a path, a folder, a pattern such as `"new/*.jpg"`, a PIL image, encoded bytes, a uint8
                 array (h, w, 3) or (n, h, w, 3), or a sequence of these.
+            landmarks: for an embedder of aligned faces, where the face is on each photo, as for
+                `kerasvision.data.identity_folder`; None: the images are aligned already.
             on_bad_file: `"raise"`, or `"skip"`: files that cannot be read are reported and left out.
 
         Returns:
             (n, dimensions) float32, in the order of the images.
 
         Raises:
-            DataError: no images were found, or of a type that cannot be read.
+            DataError: no images were found, or of a type that cannot be read; or landmarks for an embedder
+                that knows no aligned faces.
+            BadImageError: an image cannot be read, or shows no face.
+        """
+        sources, names = gather(images)
+        return self.embed_sources(self._faces(sources, names, landmarks), names, on_bad_file)[0]
+
+    def _faces(self, sources, names, landmarks):
+        """Return aligned faces in the place of photos."""
+        if landmarks is None:
+            return sources
+        template = self.preprocessing.alignment
+        if template is None:
+            raise DataError(
+                "`landmarks` are for embedders of aligned faces; the images that this one learned from were "
+                "only resized. Leave them out."
+            )
+        return photos_aligned(sources, names, landmarks, self.preprocessing.image_size[0], template)
+
+    def embed_sources(
+        self, sources: Sequence, names: Sequence[str], on_bad_file: str = "raise"
+    ) -> tuple[np.ndarray, list[str]]:
+        """Return the embeddings of sources that are read one after the other, and the names of the readable.
+
+        Raises:
             BadImageError: an image cannot be read.
         """
-        return self.embed_named(images, on_bad_file=on_bad_file)[0]
-
-    def embed_named(self, images, *, on_bad_file: str = "raise") -> tuple[np.ndarray, list[str]]:
-        """Return what `embed` returns, and the names of the images that could be read."""
-        sources, names = gather(images)
         vectors, good = run_batches(
             self.vectors,
             self.preprocessing,
@@ -64,9 +86,9 @@ class Embeds:
             on_bad_file=on_bad_file,
             batch_size=BATCH,
         )
-        return np.concatenate(vectors)[good], [names[i] for i in good]
+        return np.concatenate(vectors)[good].astype(np.float32), [names[i] for i in good]
 
-    def verify(self, first, second, *, threshold: float | None = None) -> Verified:
+    def verify(self, first, second, *, threshold: float | None = None, landmarks=None) -> Verified:
         """Say whether two images are of one identity.
 
         Args:
@@ -74,6 +96,7 @@ class Embeds:
             second: one image.
             threshold: distance up to which they are; default: that which was chosen on the validation
                 identities for the stated rate of false accepts.
+            landmarks: as for `embed`.
 
         Raises:
             DataError: more than one image is given as one of them.
@@ -87,18 +110,20 @@ class Embeds:
                     f"`{argument}` must be one image. Received: {len(sources)}. `verify_all` compares many."
                 )
             found += zip(sources, names, strict=True)
+        sources = [source for source, _ in found]
         names = tuple(name if name != "image #1" else f"image #{i}" for i, (_, name) in enumerate(found, 1))
-        vectors = self.embed([source for source, _ in found])
+        vectors, _ = self.embed_sources(self._faces(sources, names, landmarks), names)
         return self._verified(vectors, names, [(0, 1)], threshold)[0]
 
     def verify_all(
-        self, images, *, threshold: float | None = None, on_bad_file: str = "raise"
+        self, images, *, threshold: float | None = None, landmarks=None, on_bad_file: str = "raise"
     ) -> list[Verified]:
         """Say of every two of some images whether they are of one identity.
 
         Args:
             images: two or more, as for `embed`.
             threshold: as for `verify`.
+            landmarks: as for `embed`.
             on_bad_file: as for `embed`.
 
         Returns:
@@ -107,7 +132,9 @@ class Embeds:
         Raises:
             DataError: fewer than two images.
         """
-        vectors, names = self.embed_named(images, on_bad_file=on_bad_file)
+        sources, names = gather(images)
+        faces = self._faces(sources, names, landmarks)
+        vectors, names = self.embed_sources(faces, names, on_bad_file)
         if len(names) < 2:
             raise DataError(f"`images` must be two or more, to be compared. Received: {len(names)}.")
         return self._verified(vectors, names, list(combinations(range(len(names)), 2)), threshold)
@@ -157,16 +184,26 @@ class Embeds:
             raise DataError(f"`split` must be one of {', '.join(data.splits)}. Received: {split!r}.")
         return judging.judge_on(self, data, split).judgement
 
-    def read(self, path: str | os.PathLike, *, on_bad_file: str = "raise"):
-        """Return a `VisionData` of a folder with a folder of images for each identity, for `evaluate`."""
+    def read(self, path: str | os.PathLike, *, landmarks=None, on_bad_file: str = "raise"):
+        """Return a `VisionData` of a folder with a folder of images for each identity, for `evaluate`.
+
+        Args:
+            path: the folder.
+            landmarks: as for `embed`.
+            on_bad_file: `"raise"` or `"skip"`.
+        """
         from kerasvision.data import identity_folder
 
+        settings = self.preprocessing.to_dict()
+        template = settings.pop("alignment", None)
+        if landmarks is not None:
+            settings |= {"landmarks": landmarks, "template": template}
         return identity_folder(
             Path(path).expanduser(),
             by_identity_split=EVERYTHING,
             cache=False,
             on_bad_file=on_bad_file,
-            **self.preprocessing.to_dict(),
+            **settings,
         )
 
 

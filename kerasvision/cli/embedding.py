@@ -55,6 +55,9 @@ def embedder(
         str, Training(help="euclidean, squared, cosine, or auto: that of the loss.")
     ] = "auto",
     dimensions: Annotated[int, Training(help="Of the embedding.")] = 128,
+    head: Annotated[
+        str, Training(help="Where the projection begins: solved on the training images, or random.")
+    ] = "solved",
     identities: Annotated[
         int | None, Training(help="In a batch; 8 if not given, or as many as there are.")
     ] = None,
@@ -122,6 +125,7 @@ def embedder(
         margin=limit,
         distance=distance,
         dimensions=dimensions,
+        head=head,
         identities=identities,
         per_identity=per_identity,
         few=few,

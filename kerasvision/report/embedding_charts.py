@@ -148,14 +148,13 @@ def _on_the_map(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _group_name(name: str, xs: np.ndarray, ys: np.ndarray) -> Markup:
-    """Write a name above the dot of its group that is nearest to the middle of it."""
-    middle = np.median(xs), np.median(ys)
-    nearest = np.argmin((xs - middle[0]) ** 2 + (ys - middle[1]) ** 2)
+    """Write a name above the highest dot of its group."""
+    top = int(ys.argmin())
     return tag(
         "text",
         name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…",
-        x=f"{np.clip(xs[nearest], 40, MAP_WIDTH - 40):.1f}",
-        y=f"{max(ys[nearest] - 8, 12):.1f}",
+        x=f"{np.clip(xs[top], 40, MAP_WIDTH - 40):.1f}",
+        y=f"{max(ys[top] - 8, 12):.1f}",
         text_anchor="middle",
         style="fill:var(--text);paint-order:stroke;stroke:var(--card);stroke-width:3px",
     )

@@ -8,6 +8,7 @@ import numpy as np
 from kerasvision.metrics import EmbeddingJudgement
 from kerasvision.report import embedding_sections as own
 from kerasvision.report import sections
+from kerasvision.report.certificates import vector_exports
 from kerasvision.report.embedding_charts import embedding_map
 from kerasvision.report.page import Part, summary, whole_page
 
@@ -130,9 +131,9 @@ def _parts(report: EmbeddingReportInput) -> list[Part]:
         ),
         ("accepts", "Worst false accepts", own.ACCEPTS_LEAD, own.pairs(nearest, judgement.threshold)),
         ("rejects", "Worst false rejects", own.REJECTS_LEAD, own.pairs(farthest, judgement.threshold)),
-        ("retrieval", "Finding others of the same", own.RETRIEVAL_LEAD, own.retrieval(judgement)),
+        ("retrieval", "Finding the same among many", own.RETRIEVAL_LEAD, own.retrieval(judgement)),
         ("map", "Map of the embedding", own.MAP_LEAD, report.map and embedding_map(report.map)),
-        ("exports", "Exported files", sections.EXPORTS_LEAD, own.exports(report.certificates)),
+        ("exports", "Exported files", sections.EXPORTS_LEAD, vector_exports(report.certificates)),
         ("data", "Data", own.DATA_LEAD, own.data(report.counts or {})),
         ("skipped", "Skipped", sections.SKIPPED_LEAD, sections.skipped(report.skipped)),
     )

@@ -39,7 +39,8 @@ REJECTS_LEAD = (
 RETRIEVAL_LEAD = (
     "Each held-out image is a question, and all others are ordered by their distance. Recall at k: an image "
     "of the same identity is among the nearest k. MAP at R: how purely the nearest are of it, as far as "
-    "there are any."
+    "there are any. In a gallery one image of each identity is enrolled and the others are looked for; "
+    "strangers are images of identities that are not in it."
 )
 MAP_LEAD = (
     "Each dot is a held-out image, each colour an identity. Near dots are near in the embedding, as far as "
@@ -54,7 +55,8 @@ def headline(judgement: EmbeddingJudgement) -> Markup:
     rate = found.at(asked)
     first = tag(
         "p",
-        f"of the pairs of one identity are called the same where {percent(asked)} of the pairs of two are. "
+        f"of the pairs of one identity are accepted as the same, where {percent(asked)} of the pairs of two "
+        "identities are. "
         f"{plural(judgement.identities, 'identity', 'identities')} that were never trained on, "
         f"{plural(judgement.count, 'image')}.",
     )
@@ -155,7 +157,7 @@ def verification(judgement: EmbeddingJudgement, histogram) -> Markup:
     counted = tag(
         "p",
         f"{plural(found.genuine, 'pair')} of one identity, {plural(found.impostors, 'pair')} of two. "
-        f"Equal error rate {percent(found.eer)}{_interval(found.eer_interval)}, area under the curve "
+        f"Equal error rate {percent(found.eer)}{_bracketed(found.eer_interval)}, area under the curve "
         f"{found.auc:.4f}.",
     )
     why = tag("ul", reasons, class_="soft") if reasons else None
@@ -166,14 +168,14 @@ def _rate_row(rate) -> tuple:
     return (
         percent(rate.false_accept_rate, 2),
         percent(rate.true_accept_rate),
-        None if rate.interval is None else f"{percent(rate.interval[0])} to {percent(rate.interval[1])}",
+        _range(rate.interval),
         None if rate.threshold is None else f"{rate.threshold:.4g}",
         percent(rate.measured, 2),
     )
 
 
-def _interval(interval) -> str:
-    return "" if interval is None else f" ({percent(interval[0])} to {percent(interval[1])})"
+def _bracketed(interval) -> str:
+    return "" if interval is None else f" ({_range(interval)})"
 
 
 def pairs(items: Sequence, threshold: float) -> Markup | None:
@@ -203,23 +205,44 @@ def _pair(item, threshold: float) -> Markup:
     return tag("figure", tag("div", shown, class_="pair"), caption)
 
 
-def retrieval(judgement: EmbeddingJudgement) -> Markup | None:
-    """Return how often the nearest images are of the same identity."""
+def retrieval(judgement: EmbeddingJudgement) -> Markup:
+    """Return how often the nearest images are of the same identity, among all and in a gallery."""
     found = judgement.retrieval
-    if found is None:
+    rows = [(f"Recall at {k}", percent(share), None) for k, share in found.recall.items()]
+    rows[0] = (*rows[0][:2], _range(found.recall_interval))
+    rows.append(("MAP at R", percent(found.map_at_r), _range(found.map_at_r_interval)))
+    header = ("Figure", "Value", "95 % interval")
+    shown = table(header, rows, caption="Retrieval", numeric=(1, 2))
+    asked = plural(found.queries, "question")
+    near = tag("div", tag("h3", f"Among all held-out images ({asked})"), shown)
+    gallery = _gallery(judgement, header)
+    return tag("div", near, gallery, class_="grid")
+
+
+def _gallery(judgement: EmbeddingJudgement, header) -> Markup | None:
+    closed, strangers = judgement.identification, judgement.open_set
+    rows = []
+    if closed is not None:
+        rows += [(f"Right at rank {rank}", percent(share), None) for rank, share in closed.rates.items()]
+        rows[0] = (*rows[0][:2], _range(closed.interval))
+    if strangers is not None:
+        rows += [
+            (
+                f"Found, {percent(rate.false_accept_rate)} of strangers taken for somebody",
+                percent(rate.true_accept_rate),
+                _range(rate.interval),
+            )
+            for rate in strangers.rates
+            if rate.true_accept_rate is not None
+        ]
+    if not rows:
         return None
-    rows = [(f"Recall at {k}", percent(share)) for k, share in found.recall.items()]
-    rows.append(("MAP at R", percent(found.map_at_r)))
-    return table(("Figure", "Value"), rows, caption="Retrieval", numeric=(1,))
+    shown = table(header, rows, caption="Identification", numeric=(1, 2))
+    return tag("div", tag("h3", "In a gallery with one image of each"), shown)
 
 
-def exports(certificates: Sequence[Mapping]) -> Markup | None:
-    """Return one row a certificate of an embedder's file and, below, why any of them failed."""
-    if not certificates:
-        return None
-    from kerasvision.report.certificates import vector_exports
-
-    return vector_exports(certificates)
+def _range(interval) -> str | None:
+    return None if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
 
 
 def data(counts: Mapping[str, Mapping[str, int]]) -> Markup | None:

@@ -167,6 +167,28 @@ def test_patience_ends_it_and_the_initial_weights_can_be_the_best():
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize(("losses", "best"), [((3.0, 1.0, 2.0), 2), (None, 1)])
+def test_a_loss_breaks_ties_where_there_is_one(losses, best):
+    """Three epochs of the same score: the lowest loss wins, without losses the first epoch."""
+    model, seen, calls = tiny_model(), [], iter(range(3))
+
+    def validate():
+        number = next(calls)
+        return {"accuracy": 0.5} | ({} if losses is None else {"loss": losses[number]})
+
+    fitted = fit(
+        model,
+        TinyData(),
+        plan(),
+        groups(model),
+        validate=validate,
+        after_epoch=lambda rows: seen.append([row["epoch"] for row in rows]),
+    )
+    assert fitted.best_epoch == best
+    assert seen == [[1], [1, 2], [1, 2, 3]]
+    assert ("val_loss" in fitted.history[0]) == (losses is not None)
+
+
 def test_rehearsing_leaves_no_trace():
     model = tiny_model()
     training = Training(model, TinyData(), plan(ema=0.5), groups(model))
