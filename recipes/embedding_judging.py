@@ -27,8 +27,9 @@ from kerasvision.report import (
 
 MOST_JUDGED = 10_000  # images of a split: 50 million pairs
 MOST_VALIDATED = 3_000  # images that are embedded after each epoch
-MOST_ON_MAP, EACH_ON_MAP = 300, 12
+MOST_ON_MAP, EACH_ON_MAP = 300, 12  # of few identities there are more of each
 WIDE_INTERVAL = 0.1  # of true accepts
+FEW_TO_CHOOSE_BY = 20  # identities below which a threshold is a guess: 4 gave 11 % for 1 % on ORL
 FEW_IDENTITIES = 100  # trained on, below which more of them help more than any setting
 PHASES = {"freeze": "Head alone", "finetune": "Head and backbone", "scratch": "From scratch"}
 
@@ -166,7 +167,8 @@ def look(judged: Judged, data, split: str, seed: int) -> Shown:
     samples, indices = data.splits[split], judged.indices
     labels, distance = np.asarray(samples.labels)[indices], judged.judgement.distance
     found = look_at_pairs(judged.embeddings, labels, distance=distance)
-    mapped = several_of_each(labels, MOST_ON_MAP, EACH_ON_MAP, seed)
+    each = max(EACH_ON_MAP, MOST_ON_MAP // judged.judgement.identities)
+    mapped = several_of_each(labels, MOST_ON_MAP, each, seed)
     return Shown(
         pairs=_pictures(found, data, split, indices),
         histogram=found.histogram,
@@ -286,10 +288,7 @@ def facts(record: Mapping, metrics: Mapping) -> dict[str, str]:
     """Return what the report tells of a run, in the order of display."""
     decided, arguments = record["decided"], record["arguments"]
     shown = shared_facts(record, metrics, record["data"]["images"])
-    identities = {
-        split: sum(1 for count in counts.values() if count)
-        for split, counts in record["data"]["counts"].items()
-    }
+    identities = _identities(record)
     own = {
         "Backbone": decided["backbone"],
         "Parameters": f"{decided['parameters']:,}",
@@ -306,10 +305,16 @@ def facts(record: Mapping, metrics: Mapping) -> dict[str, str]:
     return own | shown
 
 
+def _identities(record: Mapping) -> dict[str, int]:
+    """Return how many identities each split has."""
+    counts = record["data"]["counts"]
+    return {split: sum(1 for count in counts[split].values() if count) for split in counts}
+
+
 def _loss(arguments: Mapping, decided: Mapping) -> str:
     text = arguments["loss"]
     if arguments["mining"] is not None:
-        text += f", {arguments['mining'].replace('_', ' ')} mining"
+        text += f", {arguments['mining'].replace('_', '-')} mining"
     return text if decided["margin"] is None else f"{text}, margin {decided['margin']}"
 
 
@@ -336,7 +341,14 @@ def advice(record: Mapping, metrics: Mapping, judgement: EmbeddingJudgement) -> 
             f"{judgement.measured_false_accept_rate:.2%} were measured: the validation identities are too "
             "few, or too unlike them, to choose it. Use more of them, or ask for a lower `false_accept_rate`."
         )
-    trained = sum(1 for count in record["data"]["counts"]["train"].values() if count)
+    identities = _identities(record)
+    trained, chosen = identities["train"], identities["validation"]
+    if chosen < FEW_TO_CHOOSE_BY:
+        sentences.append(
+            f"The threshold was chosen on {chosen} identities, which are few: on others its false accepts "
+            f"may be several times the {asked:.2%} that were asked for. Choose it with more of them before "
+            "it guards anything."
+        )
     if trained < FEW_IDENTITIES:
         sentences.append(
             f"{trained} identities were trained on. More identities help more than more images of each, and "

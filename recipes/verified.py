@@ -13,8 +13,8 @@ class Verified:
         names: the two files, or "image #1" and "image #2".
         distance: between their embeddings.
         threshold: up to which two images are called the same.
-        false_accept_rate: share of pairs of two identities that are called the same at this threshold, as
-            measured on the validation identities; None for a threshold of the caller's.
+        false_accept_rate: share of pairs of two identities that the threshold was chosen for, on the
+            validation identities; None for a threshold of the caller's.
         same: whether they are.
     """
 
@@ -26,7 +26,11 @@ class Verified:
 
     def __str__(self):
         verdict = "the same" if self.same else "not the same"
-        rate = "" if self.false_accept_rate is None else f", {self.false_accept_rate:.2%} false accepts"
+        rate = (
+            ""
+            if self.false_accept_rate is None
+            else f", chosen for {self.false_accept_rate:.2%} false accepts"
+        )
         return (
             f"{self.names[0]} and {self.names[1]}: {verdict} (distance {self.distance:.3f}, threshold "
             f"{self.threshold:.3f}{rate})"

@@ -10,13 +10,14 @@ from embedder_training import badges, train, weights
 from segmenter_training import backbone
 
 from kerasvision import data as kd
-from kerasvision.embedding import identity_order, make_loss
+from kerasvision.embedding import embedder, identity_order, make_loss
+from kerasvision.embedding.projection import solve_projection
 from kerasvision.errors import DataError, KerasvisionError, RunError
 from kerasvision.files import read_json
 from kerasvision.metrics import verify_embeddings
 from kerasvision.recipes import embedding_training, train_face_embedder
 from kerasvision.recipes.embedding_settings import choose_epochs, make_augmentation
-from kerasvision.recipes.embedding_training import Validation
+from kerasvision.recipes.embedding_training import Validation, solve_head
 from kerasvision.training import Training
 
 
@@ -150,6 +151,28 @@ def test_every_loss_trains(data, tmp_path, loss, options):
     assert run.model.output_shape == (None, 16), "the class directions are not part of the embedder"
 
 
+@pytest.mark.parametrize(
+    ("strategy", "head", "solved"),
+    [("finetune", "solved", True), ("finetune", "random", False), ("scratch", "solved", False)],
+)
+def test_the_projection_is_solved_on_the_features_of_the_backbone(data, strategy, head, solved):
+    network = embedder(backbone(), preprocessing="zero_one", dimensions=16, image_size=32)
+    layer, part = network.get_layer("head_projection"), data.splits["train"]
+    drawn = np.array(layer.kernel)
+    given = {"backbone": "small", "dimensions": 16, "head": head, "seed": 0}
+    solve_head(SimpleNamespace(data=data, given=given, strategy=SimpleNamespace(name=strategy)), network)
+    images = data.images("train", np.arange(len(part))).astype(np.float32)
+    features = keras.Model(network.inputs, layer.input)(images, training=False)
+    wanted, _ = solve_projection(features, part.labels, 16)
+    found = np.array(layer.kernel)
+    if solved:
+        cosine = (found * wanted).sum() / np.linalg.norm(found) / np.linalg.norm(wanted)
+        assert abs(cosine) > 0.999
+        assert np.linalg.norm(found) == pytest.approx(np.linalg.norm(drawn), rel=1e-3)
+    else:
+        np.testing.assert_array_equal(found, drawn)
+
+
 def test_the_frozen_backbone_stays(data, tmp_path):
     network = backbone()
     before = {w.path: np.array(w) for w in network.weights}
@@ -178,7 +201,8 @@ def test_a_whole_embedder_is_trained_further_and_not_changed(run, data, tmp_path
 def test_without_a_test_split_the_report_says_that_it_flatters(tmp_path):
     run = train(badges(test_fraction=0.0), tmp_path / "run", epochs=1, freeze_epochs=None, strategy="freeze")
     assert run.metrics["split"] == "validation" and "validation" not in run.metrics
-    assert "flattering" in (run.folder / "report.html").read_text()
+    page = (run.folder / "report.html").read_text()
+    assert "flattering" in page and "was chosen on 5 identities, which are few" in page
 
 
 def test_a_collapse_is_spoken_of_and_in_the_report(tmp_path, monkeypatch):
@@ -279,6 +303,7 @@ REFUSED = {
     "number": (lambda d: d, {"identities": 1}, "`identities` must be a whole number from 2"),
     "images": (lambda d: d, {"per_identity": 1.5}, "`per_identity` must be a whole number"),
     "few": (lambda d: d, {"few": "drop"}, "`few` must be"),
+    "head": (lambda d: d, {"head": "best"}, "`head` must be 'solved' or 'random'"),
     "mixing": (lambda d: d, {"augment": "flip+mixup"}, "`augment` must not hold mixup"),
     "schedule": (lambda d: d, {"schedule": "step"}, '`schedule` must be "poly" or "cosine"'),
     "strategy": (lambda d: d, {"strategy": "all"}, "`strategy` must be one of"),
