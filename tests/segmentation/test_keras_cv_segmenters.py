@@ -8,8 +8,11 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from small_segmenters import labeller, small_backbone, training_step
+from test_learning import pictures
 
 from kerasvision.errors import KerasvisionError
+from kerasvision.metrics import mean_iou
 from kerasvision.models import graph
 from kerasvision.segmentation import backbone_layers, segmenter
 
@@ -239,6 +242,28 @@ def test_head_of_segformer_on_another_backbone(backbone):
     model = segmenter("segformer_b0", classes=3, image_size=(64, 96), backbone=backbone, filters=32)
     assert model.output_shape == (None, 64, 96, 3)
     assert not any(name.startswith("stage1_patch") for name in backbone_layers(model))
+
+
+def test_head_of_segformer_learns_eight_pictures_by_heart():
+    """The whole network does so in a slow test of all segmenters."""
+    keras.utils.set_random_seed(1)
+    images, maps = pictures(64)
+    model = segmenter(
+        "segformer_b0",
+        classes=4,
+        image_size=64,
+        backbone=small_backbone(),
+        preprocessing="zero_one",
+        filters=64,
+        dropout=0.0,
+    )
+    step, answer = training_step(model, keras.optimizers.Adam(3e-3)), labeller(model)
+    for _ in range(12):
+        for _ in range(30):
+            step(images, maps)
+        if mean_iou(maps, answer(images), 4) > 0.95:
+            break
+    assert mean_iou(maps, answer(images), 4) > 0.95
 
 
 def test_reduction_that_there_is_not():
