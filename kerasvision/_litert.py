@@ -22,7 +22,7 @@ from typing import Literal
 
 import numpy as np
 
-from kerasvision._tflite_file import INPUT_NAME, decode, describe, encode, read_tflite, with_names
+from kerasvision._tflite_file import INPUT_NAME, decode, describe, encode, pin_range, read_tflite, with_names
 from kerasvision.errors import ExportError
 
 Quantize = Literal["float16", "dynamic", "int8"]
@@ -248,17 +248,6 @@ def usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def pin_range(images: np.ndarray) -> np.ndarray:
-    """Return a copy of uint8 images with the darkest value of each set to 0 and the brightest to 255."""
-    pinned = np.array(images, np.uint8)
-    flat = pinned.reshape(len(pinned), -1)
-    rows = np.arange(len(flat))
-    darkest, brightest = flat.argmin(1), flat.argmax(1)
-    brightest = np.where(brightest == darkest, (darkest + 1) % flat.shape[1], brightest)  # one flat colour
-    flat[rows, darkest], flat[rows, brightest] = 0, 255
-    return pinned
-
-
 def _check_arguments(quantize, calibration, input_type, output_type) -> None:
     if quantize not in (None, "float16", "dynamic", "int8"):
         raise ExportError(f'`quantize` must be None, "float16", "dynamic" or "int8". Received: {quantize!r}.')
@@ -344,7 +333,7 @@ def _run_converter(concrete, quantize, calibration, input_type, output_type) -> 
     if quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if quantize == "int8":
-        fed = [calibration[t.op.name] for t in inputs] if isinstance(calibration, Mapping) else [calibration]
+        fed = _images_for([tensor.op.name for tensor in inputs], calibration)
         converter.representative_dataset = lambda: _calibration_batches(fed, inputs[0].shape[0])
         # Both sets: an operation without an int8 kernel stays float, and `lint` counts it.
         converter.target_spec.supported_ops = [
@@ -389,6 +378,14 @@ def _without_noise():
             os.dup2(kept, 2)
             os.close(kept)
             logger.setLevel(level)
+
+
+def _images_for(names: list[str], calibration) -> list[np.ndarray]:
+    """Return the calibration images of each input."""
+    named = calibration if isinstance(calibration, Mapping) else {INPUT_NAME: calibration}
+    if set(named) != set(names):
+        raise ExportError(f"`calibration` must hold images for each of {names}. Received: {list(named)}.")
+    return [named[name] for name in names]
 
 
 def _calibration_batches(images: list[np.ndarray], batch: int):

@@ -209,6 +209,24 @@ def test_images_of_another_size_are_refused(model):
         LiteRTModel(convert(model))(np.zeros((1, 16, 16, 3), np.uint8))
 
 
+def test_images_are_asked_for_by_input(model, images):
+    run = LiteRTModel(convert(model))
+    np.testing.assert_array_equal(run({"image": images})["predictions"], run(images)["predictions"])
+    with pytest.raises(ValueError, match=r"for each of \['image'\]. Received: \['photo'\]"):
+        run({"photo": images})
+
+
+def test_calibration_is_asked_for_by_input():
+    import keras
+
+    pair = [keras.Input((4, 4, 3), name=name) for name in ("first", "second")]
+    model = keras.Model(pair, keras.layers.Flatten()(keras.layers.Subtract()(pair)))
+    images = np.zeros((2, 4, 4, 3), np.uint8)
+    for calibration in (images, {"first": images}):
+        with pytest.raises(ExportError, match=r"for each of \['first', 'second'\]. Received: "):
+            convert(model, quantize="int8", calibration=calibration)
+
+
 def _plain_conversion(model, batch):
     import tensorflow as tf
 
