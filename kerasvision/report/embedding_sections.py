@@ -223,8 +223,12 @@ def _gallery(judgement: EmbeddingJudgement, header) -> Markup | None:
     closed, strangers = judgement.identification, judgement.open_set
     rows = []
     if closed is not None:
-        rows += [(f"Right at rank {rank}", percent(share), None) for rank, share in closed.rates.items()]
-        rows[0] = (*rows[0][:2], _range(closed.interval))
+        # From a rank as high as there are identities on, every answer is right.
+        rows += [
+            (f"Right at rank {rank}", percent(share), _range(closed.interval) if rank == 1 else None)
+            for rank, share in closed.rates.items()
+            if rank < closed.identities
+        ]
     if strangers is not None:
         rows += [
             (
