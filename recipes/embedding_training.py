@@ -45,7 +45,7 @@ def solve_head(job: Job, embedder) -> None:
     layer = embedder.get_layer("head_projection")
     indices = chosen_images(job.data, "train", MOST_SOLVED, job.given["seed"])
     say(f"Solving for the projection on the features of {len(indices):,} training images.")
-    features = make_engine(keras.Model(embedder.inputs, layer.input), len(indices), "graph").run
+    features = make_engine(keras.Model(embedder.inputs[0], layer.input), len(indices), "graph").run
     batches = iterate(job.data, "train", indices, Share(JUDGE_BATCH, 0, JUDGE_BATCH))
     found = np.concatenate([features(images) for images, *_ in batches])[: len(indices)]
     labels = np.asarray(job.data.splits["train"].labels)[indices]

@@ -162,7 +162,7 @@ def test_the_projection_is_solved_on_the_features_of_the_backbone(data, strategy
     given = {"backbone": "small", "dimensions": 16, "head": head, "seed": 0}
     solve_head(SimpleNamespace(data=data, given=given, strategy=SimpleNamespace(name=strategy)), network)
     images = data.images("train", np.arange(len(part))).astype(np.float32)
-    features = keras.Model(network.inputs, layer.input)(images, training=False)
+    features = keras.Model(network.inputs[0], layer.input)(images, training=False)
     wanted, _ = solve_projection(features, part.labels, 16)
     found = np.array(layer.kernel)
     if solved:
