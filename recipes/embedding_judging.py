@@ -354,7 +354,7 @@ def advice(record: Mapping, metrics: Mapping, judgement: EmbeddingJudgement) -> 
             f"{trained} identities were trained on. More identities help more than more images of each, and "
             "more than any setting."
         )
-    return sentences + list(record["decided"].get("advice", ()))
+    return [*record["decided"].get("advice", ()), *sentences]  # of a collapse before all that follows from it
 
 
 def warnings_about(data) -> list[str]:
