@@ -12,7 +12,15 @@ from kerasvision.segmentation import make_loss, segmenter
 LABELS = ("background", "red thing", "chose bleutée")
 SIZE = 64
 # What makes a network of each name small, beside the backbone.
-OPTIONS = {"unet": {"filters": (32, 24, 16, 16, 8)}}
+OPTIONS = {
+    "unet": {"filters": (32, 24, 16, 16, 8)},
+    "pspnet": {"filters": 64},
+    "deeplab_v3_plus": {"filters": 64, "low_level_filters": 24},
+    "segformer_b0": {"filters": 64},
+    "stacked_hourglass": {"features": 32, "depth": 3},
+    "frrn_a": {"filters": 8, "residual_filters": 8},
+    "frrn_b": {"filters": 8, "residual_filters": 8},
+}
 
 
 def scenes(count: int, seed: int = 0, size: int = SIZE) -> tuple[np.ndarray, np.ndarray]:
@@ -52,10 +60,10 @@ def small_segmenter(name: str, *, steps: int = 60, seed: int = 0, **options) -> 
 
 
 def takes_backbone(name: str) -> bool:
-    """Tell whether a segmenter is laid out on a backbone."""
+    """Tell whether a segmenter is laid out on a backbone if nothing else is asked for."""
     from kerasvision.segmentation.families import FAMILIES
 
-    return FAMILIES[name].layout is not None
+    return FAMILIES[name].backbone is not None
 
 
 def small_source(name: str = "unet", *, count: int = 12, **options) -> SegmentationSource:

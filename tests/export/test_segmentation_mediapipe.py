@@ -36,22 +36,31 @@ def source():
     return small_source()
 
 
-def test_masks_equal_ours(source, tmp_path):
-    """Softmax is taken once: in the file of probabilities, by the client for logits."""
+def masks_equal_ours(source, folder: Path, outputs) -> None:
+    """Compare the client's masks of float and int8 files with those of our runner."""
     files = []
-    for output in ("probabilities", "logits"):
+    for output in outputs:
         for kind in (None, "int8"):
-            files.append(tmp_path / f"{output}_{kind}.tflite")
+            files.append(folder / f"{output}_{kind}.tflite")
             files[-1].write_bytes(tflite_bytes(replace(source, output=output), kind))
     images = source.images[:4]
-    for file, (category, confidence, labels) in zip(
-        files, ask_mediapipe(images, files, tmp_path), strict=True
-    ):
+    for file, (category, confidence, labels) in zip(files, ask_mediapipe(images, files, folder), strict=True):
         mine, probabilities = open_file(file).answer(images)
         assert set(np.unique(mine)) == {0, 1, 2}
         assert tuple(labels) == LABELS, file.name
         np.testing.assert_allclose(confidence, probabilities, atol=1e-5, err_msg=file.name)
         np.testing.assert_array_equal(category, mine, err_msg=file.name)
+
+
+def test_masks_equal_ours(source, tmp_path):
+    """Softmax is taken once: in the file of probabilities, by the client for logits."""
+    masks_equal_ours(source, tmp_path, ("probabilities", "logits"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["deeplab_v3_plus", "stacked_hourglass"])
+def test_masks_of_other_networks_equal_ours(name, tmp_path):
+    masks_equal_ours(small_source(name), tmp_path, ("probabilities",))
 
 
 def test_masks_have_the_size_of_the_picture(source, tmp_path):
