@@ -10,6 +10,8 @@ from kerasvision.segmentation import list_segmenters
 from kerasvision.segmentation.families import FAMILIES
 
 QUICK = "fcn_8s"
+# After 60 steps int8 takes FRRN B from a mean IoU of 0.95 to 0.32; its certificate says so, and no file is left.
+REFUSED = ("frrn_b",)
 NAMES = ["fcn_32s", "fcn_16s", "fcn_8s", *OPTIONS]
 
 
@@ -34,6 +36,7 @@ def _int8_is_certified_or_refused(source, expected, folder):
         (file,) = export_segmenter(source, folder, formats=("tflite",), quantize="int8").files
     except CertificateError as error:
         proof = error.certificate
+        assert source.model.name in REFUSED, error
         assert proof.failures and not list(folder.glob("*.tflite")), "what failed is not there"
     else:
         proof = file.certificate
