@@ -10,7 +10,7 @@ from kerasvision.segmentation import list_segmenters
 from kerasvision.segmentation.families import FAMILIES
 
 QUICK = "fcn_8s"
-# After 60 steps int8 takes FRRN B from a mean IoU of 0.95 to 0.32; its certificate says so, and no file is left.
+# After 60 steps int8 takes FRRN B from a mean IoU of 0.95 to 0.32; the certificate says so.
 REFUSED = ("frrn_b",)
 NAMES = ["fcn_32s", "fcn_16s", "fcn_8s", *OPTIONS]
 
