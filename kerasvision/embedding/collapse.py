@@ -98,8 +98,7 @@ def collapse_advice(rows: Sequence[Mapping], *, level: float | None, epochs: int
     if narrow or last[-1]["negative_distance"] < NEAR * level:
         return (
             f"{_collapsed(spread)} {sits} a single point. {_CALMER}, with mining='semi_hard' or 'random' "
-            "instead of the hardest triplets, or with margin='soft'; more identities in a batch and "
-            "embeddings brought to length 1 help too."
+            "instead of the hardest triplets, or with margin='soft'; more identities in a batch help too."
         )
     return (
         f"The embedding does not tell identities apart yet. {sits} guessing; "

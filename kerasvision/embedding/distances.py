@@ -5,9 +5,9 @@ from typing import Literal
 import tensorflow as tf
 
 from kerasvision.errors import KerasvisionError
+from kerasvision.metrics.embedding_distances import check_distance
 
 Distance = Literal["euclidean", "squared", "cosine"]
-DISTANCES = ("euclidean", "squared", "cosine")
 
 
 def pairwise_distances(embeddings, *, distance: Distance = "euclidean"):
@@ -70,12 +70,6 @@ def safe_root(values, least: float = 0.0):
     """Return square roots; where `values` is not above `least` both the root and its gradient are 0."""
     above = values > least
     return tf.where(above, tf.sqrt(tf.where(above, values, tf.ones_like(values))), tf.zeros_like(values))
-
-
-def check_distance(distance: str) -> None:
-    """Refuse a distance that is not known."""
-    if distance not in DISTANCES:
-        raise KerasvisionError(f"`distance` must be one of {', '.join(DISTANCES)}. Received: {distance!r}.")
 
 
 def checked_embeddings(name: str, embeddings):

@@ -15,7 +15,6 @@ from kerasvision.embedding.class_losses import arcface_loss, cosface_loss
 from kerasvision.embedding.collapse import WATCHED, watch_embedding
 from kerasvision.embedding.distances import (
     Distance,
-    check_distance,
     checked_embeddings,
     pairwise_distances,
 )
@@ -27,6 +26,7 @@ from kerasvision.embedding.pair_losses import (
     triplet_loss,
 )
 from kerasvision.errors import KerasvisionError
+from kerasvision.metrics.embedding_distances import check_distance
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,9 @@
 import keras
 from keras import layers, ops
 
-from kerasvision.embedding.distances import Distance, check_distance
+from kerasvision.embedding.distances import Distance
 from kerasvision.errors import KerasvisionError
+from kerasvision.metrics.embedding_distances import check_distance
 from kerasvision.models import graph
 
 SIAMESE, TRIPLET = ("first", "second"), ("anchor", "positive", "negative")
@@ -87,7 +88,7 @@ def embedder_of(model: keras.Model) -> keras.Model:
         ValueError: there is no layer `embedding` in it.
     """
     vector = graph.output_of(model, "embedding")
-    (source,) = keras.utils.get_source_inputs(vector)
+    (source,) = graph.sources(vector)
     image = layers.Input(source.shape[1:], dtype=source.dtype, name="image")
     return keras.Model(
         image, graph.replay(model, {id(source): image})[id(vector)], name=f"{model.name}_embedder"

@@ -5,7 +5,7 @@ import os
 import keras
 from keras import layers
 
-from kerasvision.models import loading
+from kerasvision.models import graph, loading
 
 POOLING = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
 
@@ -77,7 +77,7 @@ def source_of(image, input_tensor):
     """Return the input of the graph that `image` comes from, so that layers before it belong to the model."""
     if input_tensor is None:
         return image
-    sources = keras.utils.get_source_inputs(input_tensor)
+    sources = graph.sources(input_tensor)
     return sources[0] if len(sources) == 1 else sources
 
 

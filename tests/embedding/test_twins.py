@@ -15,8 +15,8 @@ from kerasvision.embedding import (
     embedder_of,
     paired_distances,
 )
-from kerasvision.embedding.distances import DISTANCES
 from kerasvision.errors import KerasvisionError
+from kerasvision.metrics.embedding_distances import DISTANCES
 from kerasvision.models import graph
 
 NETWORKS = [SiameseNetwork, TripletNetwork]
