@@ -168,8 +168,7 @@ def _header(table: Path, names: Sequence[str], columns: Mapping[str, str], word:
         if wanted not in header:
             raise DataError(
                 f"`file` {table} has no column {wanted!r}. Its first line says: "
-                f"{listed(header, 20) or 'nothing'}. Write a header `path,{word}`, or pass "
-                f"`path_column` and `{word}_column`."
+                f"{listed(header, 20) or 'nothing'}. {_how_to_name(header, columns, word)}"
             )
     for wanted in columns.values():
         if header.count(wanted) > 1:
@@ -177,6 +176,16 @@ def _header(table: Path, names: Sequence[str], columns: Mapping[str, str], word:
                 f"`file` {table} has {header.count(wanted)} columns {wanted!r}. Rename all but one."
             )
     return header
+
+
+def _how_to_name(header: Sequence[str], columns: Mapping[str, str], word: str) -> str:
+    who = _WORDS["embed"]
+    if word != who and who in header and columns["path"] in header:
+        return (
+            f"Its column {who} is for embedders: read it by `identity_csv`, and check it with "
+            f"identities=True (--identities)."
+        )
+    return f"Write a header `path,{word}`, or, in Python, pass `path_column` and `{word}_column`."
 
 
 def _row(table: Path, line: int, values: Mapping, columns: Mapping[str, str], word: str) -> _Row:

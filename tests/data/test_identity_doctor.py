@@ -142,3 +142,15 @@ def test_aligned_faces_are_looked_at(portraits, tmp_path):
     assert "per identity" in (tmp_path / "page.html").read_text(encoding="utf-8")
     with pytest.raises(ValueError, match="lie beside it"):
         align(str(root / "eva/2.png"), landmarks["eva/2.png"])
+
+
+def test_identities_that_are_checked_as_classes(portraits, tmp_path):
+    portraits({"ann": 2, "ben": 2}, "train")
+    root = portraits({"cem": 2, "dea": 2}, "val")
+    clean = tmp_path / "clean.csv"
+    assert kv.data.check(root, identities=True, clean_list=clean).ok
+    assert "(--identities)" in problem(kv.data.check(root), "layout").message
+    with pytest.raises(DataError, match=r"identity is for embedders: .*identities=True \(--identities\)"):
+        kv.data.check(clean)
+    portraits({"cem": 2}, "train")  # a class that is in one split only: no identities
+    assert "--identities" not in problem(kv.data.check(root), "layout").message
