@@ -75,7 +75,9 @@ class Gallery:
     ) -> "Gallery":
         """Enrol everybody who has a folder with photos: `folder/person/photo.jpg`.
 
-        Photos in folders below that of a person are of this person. Nothing in the folder is changed.
+        Of folders `train`, `val` and `test` with people inside, as `identity_folder` reads them, everybody
+        is enrolled. Photos in folders below that of a person are of this person. Nothing in the folder is
+        changed.
 
         Args:
             embedder: as for `Gallery`.
@@ -93,7 +95,7 @@ class Gallery:
         names, paths, photos, stray = photos_of_people(folder, on_bad_file)
         names = [checked_name(name) for name in names]
         enrolled = gallery._add(embed_photos(embedder, names, paths, photos, on_bad_file), on_bad_file, stray)
-        say(f"{gallery!r} {enrolled}.")
+        say(f"{gallery!r}: {enrolled}.")
         return gallery
 
     def enrol(self, name: str, images, *, on_bad_file: Literal["raise", "skip"] = "raise") -> Enrolled:
@@ -243,10 +245,15 @@ class Gallery:
             replace: write over a gallery that is there, whoever wrote it, but over no other file.
 
         Raises:
-            KerasvisionError: a file is there that is no gallery, or a gallery that this one was not read from
-                or was changed by another process since then.
+            KerasvisionError: there is no such folder; a file is there that is no gallery, or a gallery that
+                this one was not read from or was changed by another process since then.
         """
         path = Path(file).expanduser()
+        if not path.parent.exists():
+            raise KerasvisionError(
+                f"`file` {path} is to lie in the folder {path.parent}, which is not there. Make it first. "
+                f"The working folder is {Path.cwd()}."
+            )
         with self._changing, locked(path):
             if path.exists():
                 self._check_own(path, replace)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasvision.data.decoding import open_image
-from kerasvision.data.folders import FolderLayout, label_by_folder
+from kerasvision.data.folders import find_layout, label_by_folder
 from kerasvision.data.listing import list_images
 from kerasvision.data.wording import listed
 from kerasvision.errors import BadImageError, DataError, KerasvisionError
@@ -40,30 +40,35 @@ class Photos:
 
 
 def photos_of_people(folder: str | os.PathLike, on_bad_file: str):
-    """List the photos of a folder with a folder for each person.
+    """List the photos of a folder with a folder for each person, perhaps inside `train`, `val` and `test`.
 
     Returns:
         Names of people, paths, names of photos, and what was left out.
 
     Raises:
-        DataError: no photos, photos beside the folders, or (`"raise"`) a person without one.
+        DataError: no photos, photos beside the folders, folders that may be people or splits, or (`"raise"`)
+            a person without a photo.
     """
     root = Path(folder).expanduser()
     listing = list_images(root)
-    people = sorted({name.split("/")[0] for name in listing.folders})
-    if not listing.images or not people:
+    if not listing.images or not listing.folders:
         raise DataError(
             f"{root} must have a folder for each person, with photos in it. Found: {listing.found()}."
         )
-    skip = on_bad_file == "skip"
-    found, stray = label_by_folder(root.absolute(), listing, FolderLayout({}, tuple(people)), skip=skip)
+    skip, layout = on_bad_file == "skip", find_layout(root, listing, task="embed")
+    people = layout.classes
+    found, stray = label_by_folder(root.absolute(), listing, layout, skip=skip)
     empty = [name for i, name in enumerate(people) if i not in set(found.labels.tolist())]
     if empty and not skip:
         raise DataError(
             f"There is no photo of {listed(empty)} in {root}. Add photos, remove the folder, or leave it out "
             f'with on_bad_file="skip".'
         )
-    stray = [*stray, *(BadImageError(root / name, "has no photo") for name in empty)]
+    depth = 1 if layout.splits else 0
+    theirs = [
+        name for name in listing.folders if name.count("/") == depth and name.split("/")[depth] in empty
+    ]
+    stray = [*stray, *(BadImageError(root / name, "has no photo") for name in theirs)]
     return [people[label] for label in found.labels], found.paths, found.names, tuple(stray)
 
 

@@ -163,6 +163,23 @@ def test_a_photo_that_only_the_embedder_refuses_is_left_out(folder):
         Gallery.build(Lying(), folder, on_bad_file="skip")
 
 
+def test_people_in_folders_of_splits_are_enrolled(folder, capsys, monkeypatch):
+    monkeypatch.delenv("KERASVISION_QUIET", raising=False)
+    for split, names in {"train": ["ann", "bob"], "val": ["cem"]}.items():
+        (folder / split).mkdir()
+        for name in names:
+            (folder / name).rename(folder / split / name)
+    gallery = Gallery.build(Tiny(), folder)
+    assert gallery.people == {"ann": 3, "bob": 3, "cem": 3}
+    assert gallery.photos("cem")[0] == "val/cem/0.png"
+    assert "Gallery of 3 people with 9 photos: 9 added." in capsys.readouterr().err
+    (folder / "train" / "nobody").mkdir()
+    assert "nobody" not in Gallery.build(Tiny(), folder, on_bad_file="skip")
+    (folder / "train" / "ann").rename(folder / "ann")
+    with pytest.raises(DataError, match="not clear whether folders"):
+        Gallery.build(Tiny(), folder)
+
+
 def test_folders_without_people_are_refused(tmp_path):
     with pytest.raises(DataError, match="must have a folder for each person"):
         Gallery.build(Tiny(), tmp_path)
@@ -329,6 +346,8 @@ def test_what_is_saved_is_what_is_loaded(gallery, folder, tmp_path):
     again.save(file)
     Gallery(Tiny()).save(tmp_path / "empty.gallery")
     assert len(Gallery.load(tmp_path / "empty.gallery", Tiny())) == 0
+    with pytest.raises(KerasvisionError, match=r"`file` .*lie in the folder .*no.such, which is not there"):
+        gallery.save(tmp_path / "no" / "such" / "x.gallery")
 
 
 def test_vectors_of_another_model_are_refused(gallery, tmp_path):
