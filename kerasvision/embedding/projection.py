@@ -75,7 +75,7 @@ def set_projection(layer, kernel: np.ndarray, bias: np.ndarray) -> None:
         kernel: (c, k), k at most d.
         bias: (k,).
     """
-    drawn, offsets = (np.array(value) for value in (layer.kernel, layer.bias))
+    drawn, offsets = (value.numpy().copy() for value in (layer.kernel, layer.bias))
     solved = kernel.shape[1]
     scale = np.sqrt(np.mean(drawn**2) / np.mean(kernel**2))
     drawn *= SMALL

@@ -1,5 +1,7 @@
 """The projection that is solved for: what it does to identities, and what it refuses."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -48,7 +50,9 @@ def test_few_images_give_few_directions_and_the_others_stay_small():
     layer = keras.layers.Dense(16)
     layer.build((None, 40))
     drawn = np.array(layer.kernel)
-    set_projection(layer, kernel, bias)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        set_projection(layer, kernel, bias)
     found = np.array(layer.kernel)
     assert np.sqrt((found[:, :5] ** 2).mean()) == pytest.approx(np.sqrt((drawn**2).mean()), rel=1e-4)
     np.testing.assert_allclose(found[:, 5:], 0.1 * drawn[:, 5:], rtol=1e-5)
