@@ -144,26 +144,37 @@ class FindsLabels:
         data = replace(data, class_names=self.labels)
         return judging.judge_on(self.network, data, split, Viewing(**options), places).judgement
 
-    def read(self, path: str | os.PathLike, *, on_bad_file: str = "raise"):
+    def read(
+        self,
+        path: str | os.PathLike,
+        *,
+        masks: str | os.PathLike | None = None,
+        annotations: str = "auto",
+        on_bad_file: str = "raise",
+        **told,
+    ):
         """Return a `VisionData` of a folder or file with masks, for `evaluate`.
 
         Args:
-            path: as for `kerasvision.data.read_masks`. In folders of index masks, which name no classes, the
-                values 0, 1, … are taken for the classes of the segmenter.
+            path: as for `kerasvision.data.read_masks`; where `masks` is given, the folder of the photos.
+            masks: folder of the masks, where they are not found by `path` alone.
+            annotations: in which layout the masks are, as for `kerasvision.data.read_masks`.
             on_bad_file: `"raise"` or `"skip"`.
+            **told: `class_names`, `colours` and `void`, as for `kerasvision.data.masks`. By default the
+                values 0, 1, … of index masks, which name no classes, are taken for those of the segmenter.
         """
+        from kerasvision.data import masks as pairs
         from kerasvision.data.mask_formats import mask_format_of, read_masks
 
         path = Path(path).expanduser()
-        unnamed = path.exists() and mask_format_of(path) == "folders"
-        return read_masks(
-            path,
-            validation_fraction=0.0,
-            cache=False,
-            on_bad_file=on_bad_file,
-            **({"class_names": list(self.labels)} if unnamed else {}),
-            **self.preprocessing.to_dict(),
-        )
+        settings = {"validation_fraction": 0.0, "cache": False, "on_bad_file": on_bad_file}
+        settings |= self.preprocessing.to_dict()
+        kind = mask_format_of(path) if annotations == "auto" and path.exists() else annotations
+        if (masks is not None or kind == "folders") and not {"class_names", "colours"} & set(told):
+            told["class_names"] = list(self.labels)
+        if masks is not None:
+            return pairs(path, masks, **told, **settings)
+        return read_masks(path, annotations=annotations, **told, **settings)
 
     def _find(self, images, viewing: Viewing, on_bad_file: str) -> list[FoundLabels]:
         return list(self.predict_each(images, on_bad_file=on_bad_file, **asdict(viewing)))

@@ -150,7 +150,8 @@ def _in_options(message: str) -> str:
     """Return a message of the functions in the words of the command line: --on-bad-file for on_bad_file."""
     known = "|".join(sorted(_option_names(typer.main.get_command(app))))
     with_value = re.sub(rf"\b({known})=[\"']?([\w.]+)[\"']?", lambda m: f"{_option(m[1])} {m[2]}", message)
-    return re.sub(rf"`({known})`", lambda m: f"`{_option(m[1])}`", with_value)
+    named = re.sub(rf"`({known})`", lambda m: f"`{_option(m[1])}`", with_value)
+    return re.sub(r"`?\bkv\.data\.check\b`?", "`kerasvision check`", named)
 
 
 def _option(name: str) -> str:

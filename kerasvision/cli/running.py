@@ -39,6 +39,11 @@ def evaluate(
     overlap: segmenting.Overlap = None,
     flip: segmenting.Flip = None,
     scales: segmenting.Scales = None,
+    masks: segmenting.Masks = None,
+    class_names: segmenting.ClassNames = None,
+    colours: segmenting.Colours = None,
+    void: segmenting.Void = None,
+    annotations: segmenting.Annotations = None,
     form: FormatOption = Format.table,
 ) -> None:
     """Judge a run or an exported file on new images: accuracy, AP50, mean IoU or true accepts, and details.
@@ -50,15 +55,15 @@ def evaluate(
     - `kerasvision evaluate runs/flowers photos/ --split test --format json`
 
     - `kerasvision evaluate phone/model.tflite more_photos/`
+
+    - `kerasvision evaluate runs/roads more_roads/ --void 11`
     """
     opened = _opened(run)
     viewing = _viewing(opened, run, mode=mode, overlap=overlap, flip=flip, scales=scales)
-    if _finds(opened) in ("labels", "embeddings"):
-        found = opened.read(data, on_bad_file=on_bad_file)
-    else:
-        settings = opened.preprocessing.to_dict()
-        read = _read_boxes if _finds(opened) == "boxes" else read_data
-        found = read(data, validation_fraction=0.0, cache=False, on_bad_file=on_bad_file, **settings)
+    told = segmenting.told(class_names, colours, void)
+    told |= {} if masks is None else {"masks": masks}
+    told |= {} if annotations is None else {"annotations": annotations}
+    found = _read(opened, run, data, on_bad_file, told)
     split = split or next(s for s in ("test", "validation", "train") if s in found.splits)
     judgement = opened.evaluate(found, split, **viewing)
     shows = {"boxes": detecting, "labels": segmenting, "embeddings": embedding}
@@ -72,6 +77,18 @@ def evaluate(
         show_facts(({"split": split} if len(found.splits) > 1 else {}) | _summary(judgement))
         typer.echo()
     show([_class_row(scores) for scores in judgement.per_class], form)
+
+
+def _read(opened, run: Path, data: Path, on_bad_file: str, told: dict):
+    """Return the `VisionData` to judge on; `told`, how masks are read, is refused where there are none."""
+    if _finds(opened) != "labels":
+        for name in told:
+            _refuse(f"--{name.replace('_', '-')}", told, f"{run} reads no masks")
+    if _finds(opened) in ("labels", "embeddings"):
+        return opened.read(data, on_bad_file=on_bad_file, **told)
+    read = _read_boxes if _finds(opened) == "boxes" else read_data
+    settings = opened.preprocessing.to_dict()
+    return read(data, validation_fraction=0.0, cache=False, on_bad_file=on_bad_file, **settings)
 
 
 def _summary(judgement) -> dict:

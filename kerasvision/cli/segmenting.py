@@ -16,6 +16,21 @@ Data = partial(typer.Option, rich_help_panel="The data")
 Training = partial(typer.Option, rich_help_panel="The training")
 Details = partial(typer.Option, rich_help_panel="Details of the training")
 Seeing = partial(typer.Option, rich_help_panel="How segmenters see photos")
+Reading = partial(typer.Option, rich_help_panel="How masks are read")
+
+Masks = Annotated[
+    Path | None, Reading(metavar="FOLDER", help="Of the masks, where they are not found by DATA alone.")
+]
+ClassNames = Annotated[
+    str | None, Reading(help="Of the values 0, 1, 2, …: a text file with a name a line, or sky,road,car.")
+]
+Colours = Annotated[
+    Path | None, Reading(metavar="FILE", help="For masks in colour: a name and three numbers a line.")
+]
+Void = Annotated[
+    str | None, Reading(help="What does not count: auto, none, or values and names: 255,unlabelled.")
+]
+Annotations = Annotated[str | None, Reading(help="Format of the masks, or auto: after their look.")]
 
 Mode = Annotated[
     str | None,
@@ -43,22 +58,14 @@ def segmenter(
         Path,
         typer.Argument(metavar="OUT", help="Run folder, created: the segmenter, its report, and the rest."),
     ],
-    masks: Annotated[
-        Path | None, Data(metavar="FOLDER", help="Of the masks, where they are not found by DATA alone.")
-    ] = None,
-    class_names: Annotated[
-        str | None, Data(help="Of the values 0, 1, 2, …: a text file with a name a line, or sky,road,car.")
-    ] = None,
-    colours: Annotated[
-        Path | None, Data(metavar="FILE", help="For masks in colour: a name and three numbers a line.")
-    ] = None,
-    void: Annotated[
-        str, Data(help="What does not count: auto, none, or values and names: 255,unlabelled.")
-    ] = "auto",
+    masks: Masks = None,
+    class_names: ClassNames = None,
+    colours: Colours = None,
+    void: Void = "auto",
     image_size: Annotated[
         str, Data(help="Side in pixels that images are resized to, or HEIGHTxWIDTH, such as 192x256.")
     ] = "256",
-    annotations: Annotated[str, Data(help="Format of the masks, or auto: after their look.")] = "auto",
+    annotations: Annotations = "auto",
     validation_fraction: Annotated[
         float, Data(help="Share of the images to judge with, where no split is given.")
     ] = 0.2,
@@ -195,14 +202,19 @@ def read(
     from kerasvision.data import from_tfds, read_masks
     from kerasvision.data import masks as pairs
 
-    own = {"class_names": _names(class_names), "colours": colours}
-    own = {name: value for name, value in own.items() if value is not None}
-    own |= {} if void == "auto" else {"void": _void(void)}
+    own = told(class_names, colours, void)
     if masks is not None:
         return pairs(data, masks, **own, **settings)
     if str(data).startswith(TFDS):
         return from_tfds(str(data).removeprefix(TFDS), task="segment", **own, **settings)
     return read_masks(Path(data), annotations=annotations, **own, **settings)
+
+
+def told(class_names: str | None, colours: Path | None, void: str | None) -> dict:
+    """Return what was said of the values of masks, as arguments of `kerasvision.data.masks`."""
+    own = {"class_names": _names(class_names), "colours": colours}
+    own = {name: value for name, value in own.items() if value is not None}
+    return own | ({} if void in (None, "auto") else {"void": _void(void)})
 
 
 def judgement_facts(judgement, form: Format) -> dict:

@@ -123,7 +123,7 @@ def load_masks(
     good = [index for index, one in enumerate(seen) if isinstance(one, SeenMask)]
     bad = [one for one in seen if not isinstance(one, SeenMask)]
     if bad and (strict or not good):
-        raise first_of(bad, SKIPPED)
+        raise first_of(bad, SKIPPED, settings.on_bad_file)
     counts = np.array([seen[index].counts for index in good])
     legend = choose_legend(
         counts.sum(0, dtype=np.int64), class_names=settings.class_names, table=table, void=settings.void
@@ -131,7 +131,7 @@ def load_masks(
     strange = {i: _strange(counts[i], legend) for i in np.flatnonzero(counts[:, ~legend.known].any(1))}
     wrong = [BadAnnotationError(_called(found, good[i]), reason) for i, reason in strange.items()]
     if wrong and (strict or len(wrong) == len(good)):
-        raise first_of(wrong, SKIPPED)
+        raise first_of(wrong, SKIPPED, settings.on_bad_file)
     kept = [i for i in range(len(good)) if i not in strange]
     turns = np.array([seen[good[i]].turn for i in kept])
     maps = _label_maps(found, np.array(good)[kept], counts[kept], legend, table)
@@ -219,7 +219,7 @@ def _strange(counts: np.ndarray, legend: Legend) -> str:
     soft = (
         ". So many are a sign of smoothing: masks must be saved as PNG and resized by nearest neighbour"
         if len(values) > 20
-        else ". Name it in `class_names` (value -> name), or list it in `void`"
+        else ". Name it in `class_names`, or list it in `void`"
     )
     pixels = several(int(counts[values].sum()), "pixel")
     return (

@@ -108,10 +108,16 @@ def report_skipped(skipped: Sequence[BadImageError], most: int = 10) -> None:
         say(f"  … and {len(skipped) - most} more, all in `.skipped`")
 
 
-def first_of(errors: Sequence[BadImageError], what: str) -> BadImageError:
-    """Return the first error, which says how many more there are and how to leave `what` out."""
+def first_of(errors: Sequence[BadImageError], what: str, on_bad_file: str = "raise") -> BadImageError:
+    """Return the first error, which says how many more there are and how to leave `what` out.
+
+    With `on_bad_file="skip"` it is raised for want of anything else, so that is what it says then.
+    """
     more = f", and {several(len(errors) - 1, 'more problem')} of this kind" if len(errors) > 1 else ""
-    advice = f'Mend it, or leave {what} out by on_bad_file="skip"; kv.data.check lists all of them'
+    advice = f'Mend it, or leave {what} out by on_bad_file="skip"'
+    if on_bad_file == "skip":
+        advice = f"Nothing is left without {what}"
+    advice += "; kv.data.check lists all of them"
     return type(errors[0])(errors[0].path, f"{errors[0].reason}{more}. {advice}")
 
 

@@ -155,7 +155,42 @@ def test_evaluate_reads_masks(command, run, folder, shapes):
     code, out, _ = command("evaluate", run.folder, folder, "--split", "validation", "--flip")
     assert code == 0 and "split           validation" in out and "boundary F" in out
     code, _, err = command("evaluate", run.folder, folder / "names.txt")
-    assert code == 1 and "has no masks in a layout" in err and err.count("\n") == 1
+    assert code == 1 and "must be a folder or a JSON file" in err and err.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def elsewhere(folder, tmp_path_factory):
+    """The test scenes with masks elsewhere, in which a share of the last class is called 7."""
+    root = tmp_path_factory.mktemp("elsewhere")
+    for kind in ("photos", "drawn"):
+        (root / kind).mkdir()
+    for file in sorted((folder / "images" / "test").iterdir()):
+        (root / "photos" / file.name).write_bytes(file.read_bytes())
+        mask = np.asarray(Image.open(folder / "masks" / "test" / file.name)).copy()
+        mask[:8, :8] = 7
+        Image.fromarray(mask).save(root / "drawn" / file.name)
+    return root
+
+
+def test_evaluate_is_told_how_masks_are_read(command, run, elsewhere):
+    places = ("evaluate", run.folder, elsewhere / "photos", "--masks", elsewhere / "drawn")
+    code, out, err = command(*places)
+    assert code == 1 and not out and err.count("\n") == 1
+    assert "holds the value 7 on 64 pixels" in err and "`--class-names`" in err and "`--void`" in err
+    assert "->" not in err and "--on-bad-file skip; `kerasvision check` lists" in err
+    code, _, err = command(*places, "--on-bad-file", "skip")
+    assert code == 1 and "--on-bad-file" not in err and "Nothing is left without" in err
+    names = [*run.labels, *(f"other {i}" for i in range(len(run.labels), 7)), "unlabelled"]
+    void = ",".join(["unlabelled", *names[len(run.labels) : 7]])
+    told = {}
+    for options in (("--void", "7"), ("--class-names", ",".join(names), "--void", void)):
+        code, out, err = command(*places, *options, "--format", "json")
+        assert code == 0, err
+        told[options[0]] = json.loads(out)
+    assert told["--void"] == told["--class-names"]
+    read = run.read(elsewhere / "photos", masks=elsewhere / "drawn", void=7)
+    assert told["--void"]["mean_iou"] == pytest.approx(run.evaluate(read).mean_iou, abs=1e-9)
+    assert sum(read.splits["train"].masks.void) == 64 * len(read.splits["train"])
 
 
 def test_options_that_do_not_go_with_a_run_are_refused(command, run, photo, trained, photos, folder):
@@ -171,6 +206,9 @@ def test_options_that_do_not_go_with_a_run_are_refused(command, run, photo, trai
         assert code == 1 and not out and message in err and err.count("\n") == 1
     code, _, err = command("evaluate", trained, photos, "--overlap", "0.5")
     assert code == 1 and "`--overlap` does not go with this run" in err
+    for option in ("--masks", "--class-names", "--colours", "--void", "--annotations"):
+        code, _, err = command("evaluate", trained, photos, option, "coco")
+        assert code == 1 and f"`{option}` does not go with this run" in err
     code, _, err = command("export", trained, folder / "x", "--output", "labels")
     assert code == 1 and "`--output` does not go with this run" in err and not (folder / "x").exists()
 
