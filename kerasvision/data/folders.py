@@ -33,7 +33,7 @@ SPLIT_FOLDERS = {
 FOREIGN = 0.9  # share of a split's classes that training lacks, from which on the folders may be identities
 OTHERS_ARE_RIGHT = (
     " If the folders are people or products to be recognised (by an embedder), this is right: read them by "
-    "`identity_folder`, and check them with identities=True (--identities)."
+    "`identity_folder`, and check them as such (`kerasvision check --identities`, or `identities` set)."
 )
 
 

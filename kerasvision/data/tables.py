@@ -182,8 +182,8 @@ def _how_to_name(header: Sequence[str], columns: Mapping[str, str], word: str) -
     who = _WORDS["embed"]
     if word != who and who in header and columns["path"] in header:
         return (
-            f"Its column {who} is for embedders: read it by `identity_csv`, and check it with "
-            f"identities=True (--identities)."
+            f"Its column {who} is for embedders: read it by `identity_csv`, and check it as such "
+            f"(`kerasvision check --identities`, or `identities` set)."
         )
     return f"Write a header `path,{word}`, or, in Python, pass `path_column` and `{word}_column`."
 

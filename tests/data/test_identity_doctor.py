@@ -105,7 +105,20 @@ def test_single_photos_and_copies(portraits):
     checkup = kv.data.check(root, identities=True)
     assert kinds(checkup) == {"duplicates": "warning", "single image": "warning"}
     assert "2 of 7 identities have one image only: one, solo." in problem(checkup, "single image").message
-    assert "1 image is a copy of another one in the same identity." in problem(checkup, "duplicates").message
+    found = problem(checkup, "duplicates")
+    assert "1 image is a copy of another one in the same identity." in found.message
+    assert "validation" not in found.advice  # which is cut by identity: no copies on both sides
+
+
+def test_near_copies_of_an_identity_are_easy_pairs(portraits, tmp_path):
+    root, clean = portraits(HEALTHY), tmp_path / "clean.csv"
+    Image.open(root / "cem/1.png").save(root / "cem/copy.jpg", quality=60)
+    checkup = kv.data.check(root, identities=True, clean_list=clean)
+    assert kinds(checkup) == {"near duplicates": "warning"}
+    assert "Near copies are easy pairs" in checkup.problems[0].advice
+    assert len(clean.read_text().splitlines()) == 1 + 15
+    assert kv.data.check(root, identities=True, near_duplicates=False, clean_list=clean).ok
+    assert len(clean.read_text().splitlines()) == 1 + 16
 
 
 def test_very_unbalanced(portraits):
@@ -149,8 +162,8 @@ def test_identities_that_are_checked_as_classes(portraits, tmp_path):
     root = portraits({"cem": 2, "dea": 2}, "val")
     clean = tmp_path / "clean.csv"
     assert kv.data.check(root, identities=True, clean_list=clean).ok
-    assert "(--identities)" in problem(kv.data.check(root), "layout").message
-    with pytest.raises(DataError, match=r"identity is for embedders: .*identities=True \(--identities\)"):
+    assert "check --identities" in problem(kv.data.check(root), "layout").message
+    with pytest.raises(DataError, match=r"identity is for embedders: .*check --identities"):
         kv.data.check(clean)
     portraits({"cem": 2}, "train")  # a class that is in one split only: no identities
     assert "--identities" not in problem(kv.data.check(root), "layout").message

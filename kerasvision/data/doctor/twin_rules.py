@@ -8,6 +8,10 @@ from kerasvision.data.wording import several
 
 REMEDY = 'Keep each in one split only; check(…, clean_list="clean.csv") writes a list without the leaks.'
 BOX_REMEDY = "Keep each in one split only."
+EASY_PAIRS = (
+    "Near copies are easy pairs, which teach little and flatter figures. The clean list keeps one of each; "
+    "with near_duplicates=False (--no-near-duplicates) it keeps all."
+)
 
 
 def leaks(seen: Seen) -> Iterator[Problem]:
@@ -61,9 +65,10 @@ def copies(seen: Seen) -> Iterator[Problem]:
     """Copies within one class and split."""
     keep = "Keep one of each (the clean list does)" if seen.intake.classified else "Keep one of each"
     among = f" in the same {seen.intake.noun}" if seen.intake.classified else ""
+    cut_apart = bool(seen.intake.split_names) or seen.intake.identities  # identities are never cut
     advice = (
         f"{keep}: a copy teaches nothing new."
-        if seen.intake.split_names
+        if cut_apart
         else f"{keep}: cutting off a validation split would put copies on both sides."
     )
     exact = [members for members in seen.twins.groups() if _plain(seen, members)]
@@ -83,7 +88,7 @@ def copies(seen: Seen) -> Iterator[Problem]:
             "near duplicates",
             "warning",
             f"{several(spare, 'image', ('looks', 'look'))} nearly like another one{among}.",
-            "Look at them. " + advice,
+            "Look at them. " + (EASY_PAIRS if seen.intake.identities else advice),
             tuple(seen.together(cluster, "nearly the same picture") for cluster in near),
         )
     if not seen.twins.complete:
