@@ -32,7 +32,7 @@ VOC_CLASSES = (
 
 def masks(
     images: str | os.PathLike | Sequence | Mapping,
-    masks: str | os.PathLike | Sequence | Mapping,
+    masks: str | os.PathLike | Sequence | Mapping | None = None,
     *,
     class_names: ClassNames | None = None,
     colours: Colours | None = None,
@@ -56,17 +56,19 @@ def masks(
 
     In two folders, a mask has the name of its photo, but for the suffix, and lies in a folder of the same
     name; the same ending behind all names ("_mask") is found out. Folders named train, val and test are
-    splits. `masks(folder, folder)` reads a folder that has both: `images/` and `masks/`, or `train/` and
+    splits. `masks(folder)` reads a folder that has both: `images/` and `masks/`, or `train/` and
     `trainannot/`, …
 
     Masks of 0 and 255 alone are taken for background and foreground, which a note says.
 
     Args:
         images: a folder, a list of files, or "train", "validation", "test" -> folder or list.
-        masks: of the same kind; a list in the order of `images`.
+        masks: of the same kind; a list in the order of `images`; by default they are found in the folder
+            `images`.
         class_names: names of the values 0, 1, 2, …; or value -> name, such as `{1: "pet", 2: "ground"}`, in
-            the order of the classes; or a text file with a name a line. By default "class 0", "class 1", …
-            after the values that occur.
+            the order of the classes; or a text file with a name a line, or a JSON file with a list of them
+            (or an object that has it as `names`). By default "class 0", "class 1", … after the values that
+            occur.
         colours: name -> (r, g, b), or several, for masks in colour; or a file with a name and three numbers a
             line, such as CamVid's `label_colors.txt`. The names are then the classes.
         void: what does not count: a value, a name, or a colour (r, g, b) of `colours`, or several of them;
@@ -113,7 +115,12 @@ def masks(
         cache=cache,
         cache_limit=cache_limit,
     )
-    return _load(find_pairs(images, masks), settings)
+    if masks is None and not isinstance(images, str | os.PathLike):
+        raise DataError(
+            "`masks` is needed with lists and mappings of photos; in one folder alone it can be left out. "
+            f"Received as `images`: {type(images).__name__}."
+        )
+    return _load(find_pairs(images, images if masks is None else masks), settings)
 
 
 def _load(found: MaskPairs, settings: MaskSettings) -> VisionData:
@@ -166,7 +173,7 @@ def camvid(folder: str | os.PathLike, **settings) -> VisionData:
             f"{root} does not look like CamVid: there must be `train` and `trainannot` (or `train_labels`), "
             f"and so for val and test. For other layouts there is `masks(images, masks)`."
         )
-    return masks(root, root, **_with_legend(settings, camvid_legend(root)))
+    return masks(root, **_with_legend(settings, camvid_legend(root)))
 
 
 def camvid_legend(root: Path) -> dict:

@@ -20,7 +20,7 @@ from kerasvision.errors import DataError
 
 
 def _folders(path: str | os.PathLike, **settings) -> VisionData:
-    return masks(path, path, **settings)
+    return masks(path, **settings)
 
 
 # Names of frames start with that of one of its videos.
@@ -45,7 +45,7 @@ def read_masks(path: str | os.PathLike, *, annotations: str = "auto", **settings
 
     Args:
         path: as for `pascal_voc_masks`, `coco_masks` or `camvid`, or a folder with `images/` and `masks/`.
-        annotations: `"voc"`, `"coco"`, `"camvid"`, `"folders"` (as `masks(path, path)`), or `"auto"`: what
+        annotations: `"voc"`, `"coco"`, `"camvid"`, `"folders"` (as `masks(path)`), or `"auto"`: what
             the files look like.
         **settings: what all of these take: `image_size`, `validation_fraction`, `on_bad_file`, …
 

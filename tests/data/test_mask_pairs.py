@@ -157,6 +157,18 @@ def test_folders_of_splits(tmp_path, files):
     assert {split: len(part) for split, part in data.splits.items()} == {"train": 1, "validation": 1}
     assert data.files["train"][0].endswith("a.jpg") and data.files["validation"][0].endswith("b.jpg")
     assert data.class_names == ("class 0", "class 1")
+    assert masks(tmp_path, **QUICK).fingerprint() == data.fingerprint()
+
+
+def test_one_folder_of_photos_and_masks_needs_no_second_argument(tmp_path):
+    put(tmp_path, "images/a.jpg", "images/b.jpg", "masks/a.png", "masks/b.png")
+    one, two = masks(tmp_path, **QUICK), masks(tmp_path / "images", tmp_path / "masks", **QUICK)
+    assert list(one.files["train"]) == list(two.files["train"]) and one.fingerprint() == two.fingerprint()
+    for photos in ([tmp_path / "images/a.jpg"], {"train": tmp_path / "images"}):
+        with pytest.raises(DataError, match="`masks` is needed .* Received as `images`: (list|dict)"):
+            masks(photos, **QUICK)
+    with pytest.raises(DataError, match="No photos with masks"):
+        masks(tmp_path / "images", **QUICK)
 
 
 def test_mappings_of_splits(tmp_path):
