@@ -11,9 +11,9 @@ import numpy as np
 from kerasvision.data.assembling import check_class_names
 from kerasvision.data.label_maps import MOST_CLASSES
 from kerasvision.data.mask_coding import ColourTable
-from kerasvision.data.safe_parsing import brief, read_bytes
+from kerasvision.data.safe_parsing import brief, parse_json, read_bytes
 from kerasvision.data.wording import listed
-from kerasvision.errors import DataError
+from kerasvision.errors import BadAnnotationError, DataError
 from kerasvision.metrics.segmentation import VOID
 
 # Names that CamVid, Pascal VOC, Cityscapes and labelling tools give to what is not labelled.
@@ -51,7 +51,7 @@ def choose_legend(
 
     Args:
         occurring: (256,) pixels of each value in all masks.
-        class_names: names of the values 0, 1, …; value -> name; a file with a name a line; `None`: those of
+        class_names: names of the values 0, 1, …; value -> name; a file as `masks` takes it; `None`: those of
             the colour table, or else after the values that occur.
         table: where masks are coloured: values are then its names.
         void: `"auto"`, `None`, or one or several of: a value, a name, a colour of the table.
@@ -176,14 +176,31 @@ def _is_colour(value) -> bool:
 
 
 def read_class_names(file: str | os.PathLike) -> list[str]:
-    """Return the names of a text file that has one a line.
+    """Return the names of a text file with one a line, or of a JSON file (a list, or `names` of an object).
 
     Raises:
         DataError: it is not there or no such text.
     """
-    names = [line.strip() for line in _lines(file, "class_names") if line.strip()]
+    lines = _lines(file, "class_names")
+    if Path(file).suffix.lower() == ".json":
+        return _names_of_json("\n".join(lines), file)
+    names = [line.strip() for line in lines if line.strip()]
     if not names:
         raise DataError(f"`class_names` {os.fspath(file)} is empty. It must have a name a line.")
+    return names
+
+
+def _names_of_json(text: str, file: str | os.PathLike) -> list[str]:
+    try:
+        found = parse_json(text.encode(), file)
+    except BadAnnotationError as error:
+        raise DataError(f"`class_names` {error}") from None
+    names = found.get("names") if isinstance(found, dict) else found
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise DataError(
+            f'`class_names` {os.fspath(file)} must be a list of names, or {{"names": […]}}; or a text file '
+            f"with a name a line. Received: {brief(found)}."
+        )
     return names
 
 

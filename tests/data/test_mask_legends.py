@@ -65,3 +65,27 @@ def test_names_from_a_file(tmp_path):
     (tmp_path / "names.txt").write_text("\n")
     with pytest.raises(DataError, match="is empty"):
         choose_legend(np.ones(256), class_names=str(tmp_path / "names.txt"))
+
+
+@pytest.mark.parametrize(
+    "text", ['["ground", "road sign", "void"]', '{"names": ["ground", "road sign", "void"]}']
+)
+def test_names_from_json(tmp_path, text):
+    (tmp_path / "classes.json").write_text(text)
+    legend = choose_legend(np.ones(256), class_names=tmp_path / "classes.json")
+    assert legend.names == ("ground", "road sign") and legend.labels[[0, 1, 2]].tolist() == [0, 1, 255]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"classes": ["ground", "road"]}', "must be a list of names"),
+        ('["ground", 7]', "must be a list of names"),
+        ("[]", "must be a list of names"),
+        ("ground\nroad\n", "is not valid JSON"),
+    ],
+)
+def test_json_that_holds_no_names(tmp_path, text, message):
+    (tmp_path / "classes.json").write_text(text)
+    with pytest.raises(DataError, match=f"`class_names` .*classes.json.* {message}"):
+        choose_legend(np.ones(256), class_names=str(tmp_path / "classes.json"))
