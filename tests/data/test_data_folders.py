@@ -300,7 +300,9 @@ def test_pipes_devices_and_links_to_themselves_end(class_folder):
         "loop.jpg": "cannot be read: Too many levels of symbolic links",
     }
     checkup = check(root)
-    assert [len(p.cases) for p in checkup.problems if p.kind == "unreadable"] == [3]
+    assert [(p.severity, len(p.cases)) for p in checkup.problems if p.kind == "unreadable"] == [("error", 3)]
+    left_out = [(p.severity, len(p.cases)) for p in check(data).problems if p.kind == "unreadable"]
+    assert left_out == [("note", 3)]
 
 
 def test_folders_inside_each_other_do_not_exhaust_the_stack(class_folder):

@@ -364,7 +364,10 @@ def test_what_was_left_out_is_told(spoilt):
     with pytest.raises(BadAnnotationError, match="holds the value 9 on 5 pixels"):
         masks(spoilt / "images", spoilt / "masks", class_names=NAMES, cache=False)
     data = masks(spoilt / "images", spoilt / "masks", class_names=NAMES, on_bad_file="skip", cache=False)
-    (problem,) = check(data).problems
+    checkup = check(data)
+    (problem,) = checkup.problems
+    assert checkup.ok and problem.severity == "note" and problem.message.startswith("1 file was left out")
+    assert "on_bad_file" not in problem.advice
     assert problem.kind == "unreadable" and "holds the value 9 on 5 pixels" in problem.cases[0].note
 
 
@@ -400,7 +403,7 @@ def test_outlines_of_coco(tmp_path, photos):
     data = coco_masks(tmp_path / "all.json", on_bad_file="skip", cache=False)
     checkup = check(data)
     assert kinds(checkup) == {"unreadable", "few images"}
-    assert "annotation 0 (cat) has no outline" in checkup.problems[0].cases[0].note
+    assert "annotation 0 (cat) has no outline" in checkup.problems[-1].cases[0].note
     assert sum(counts["cat"] for counts in checkup.counts.values()) == 11
 
 

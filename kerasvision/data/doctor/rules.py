@@ -43,9 +43,8 @@ MODES = {
 
 
 def unreadable(seen: Seen) -> Iterator[Problem]:
-    """Files that cannot be decoded."""
-    found = [(i, exam.reason) for i, exam in enumerate(seen.exams) if exam.reason]
-    cases = seen.cases(found) + tuple(Case((name,), reason) for name, reason in seen.intake.skipped)
+    """Files that cannot be decoded, and those that were left out for it as the data were loaded."""
+    cases = seen.cases((i, exam.reason) for i, exam in enumerate(seen.exams) if exam.reason)
     if cases:
         yield Problem(
             "unreadable",
@@ -53,6 +52,15 @@ def unreadable(seen: Seen) -> Iterator[Problem]:
             f"{several(len(cases), _unusable(seen), ('cannot', 'cannot'))} be used.",
             'Replace or remove them, or leave them out by on_bad_file="skip" (--on-bad-file skip).',
             cases,
+        )
+    skipped = tuple(Case((name,), reason) for name, reason in seen.intake.skipped)
+    if skipped:
+        yield Problem(
+            "unreadable",
+            "note",
+            f"{several(len(skipped), _unusable(seen), ('was', 'were'))} left out as the data were loaded.",
+            "Nothing, if you can do without; else replace or mend what you need.",
+            skipped,
         )
 
 
