@@ -30,7 +30,7 @@ SPLIT_FOLDERS = {
     "testing": "test",
 }
 
-FOREIGN = 0.9  # share of a split's classes that training lacks, from which on the folders may be identities
+FOREIGN = 0.5  # share of a split's classes that training lacks, above which the folders may be identities
 OTHERS_ARE_RIGHT = (
     " If the folders are people or products to be recognised (by an embedder), this is right: read them by "
     "`identity_folder`, and check them as such (`kerasvision check --identities`, or `identities` set)."
@@ -212,7 +212,7 @@ def _classes_in_splits(root: Path, listing: Listing, splits: dict[str, str], oth
             raise DataError(
                 f"{root / folder} has classes that {train} lacks: {listed(extra)}. A model cannot learn "
                 f"them. Add training images, or remove them (names must be written the same in all splits)."
-                + (OTHERS_ARE_RIGHT if len(extra) >= FOREIGN * len(classes[folder]) else "")
+                + (OTHERS_ARE_RIGHT if len(extra) > FOREIGN * len(classes[folder]) else "")
             )
     return tuple(sorted(classes[train]))
 
