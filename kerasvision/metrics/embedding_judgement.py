@@ -15,7 +15,7 @@ from kerasvision.metrics.identifying import (
 )
 from kerasvision.metrics.retrieving import Retrieval, retrieval
 from kerasvision.metrics.roc_curve import check_rate
-from kerasvision.metrics.verification_values import Verification
+from kerasvision.metrics.verification_values import AcceptRate, Verification
 from kerasvision.metrics.verifying import FALSE_ACCEPT_RATES
 from kerasvision.metrics.verifying_blocks import verify_embeddings
 
@@ -60,6 +60,29 @@ class EmbeddingJudgement:
     identification: Identification | None
     open_set: OpenSetIdentification | None
 
+    def __str__(self):
+        found = self.verification
+        lines = [
+            f"{self.count:,} images of {self.identities:,} identities, {self.distance} distance",
+            f"{_named(found.at(self.false_accept_rate), 'of the pairs of one identity accepted')}",
+            f"equal error rate {found.eer:.1%}, area under the ROC {found.auc:.4f}",
+            f"nearest image of the same identity (recall at {(k := min(self.retrieval.recall))}): "
+            f"{self.retrieval.recall[k]:.1%}",
+        ]
+        if self.threshold is not None:
+            lines.insert(
+                1,
+                f"threshold {self.threshold:.4g}: {self.true_accept_rate:.1%} true, "
+                f"{self.measured_false_accept_rate:.2%} false accepts",
+            )
+        if self.open_set is not None:
+            lines += [
+                _named(rate, "of those enrolled found", "of strangers taken for somebody")
+                for rate in self.open_set.rates
+                if rate.true_accept_rate is not None
+            ]
+        return "\n".join(lines)
+
     def to_dict(self) -> dict:
         """Return plain values for JSON."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -70,6 +93,17 @@ class EmbeddingJudgement:
         """Return what `to_dict` was called on."""
         parts = {name: values[name] and kind.from_dict(values[name]) for name, kind in _PARTS.items()}
         return cls(**{**values, **parts})
+
+
+def _named(rate: AcceptRate, right: str, wrong: str = "false accepts") -> str:
+    """Say a rate of true accepts in words, with the threshold that it is of."""
+    if rate.true_accept_rate is None:
+        return f"at {rate.false_accept_rate:.2%} {wrong}: {rate.reason}"
+    low_to_high = "" if rate.interval is None else f" ({rate.interval[0]:.1%} to {rate.interval[1]:.1%})"
+    return (
+        f"at {rate.false_accept_rate:.2%} {wrong}: {rate.true_accept_rate:.1%}{low_to_high} {right} "
+        f"(threshold {rate.threshold:.4g})"
+    )
 
 
 def judge_embeddings(

@@ -191,6 +191,19 @@ def test_judgement_of_few_says_what_it_cannot():
     assert found.threshold is found.true_accept_rate is found.identification is found.open_set is None
     assert found.verification.at(0.01).reason.startswith("too few impostor pairs")
     assert metrics.EmbeddingJudgement.from_dict(json.loads(json.dumps(found.to_dict()))).threshold is None
+    assert "at 1.00% false accepts: too few impostor pairs" in str(found) and "None" not in str(found)
+
+
+def test_judgement_in_words_is_short_and_names_thresholds():
+    vectors, labels = made_up()
+    found = metrics.judge_embeddings(vectors, labels, threshold=1.5)
+    lines, rate = str(found).splitlines(), found.open_set.rates[0]
+    assert lines[0] == "60 images of 15 identities, euclidean distance" and len(lines) <= 8
+    assert lines[1].startswith(f"threshold 1.5: {found.true_accept_rate:.1%} true, ")
+    assert f"equal error rate {found.verification.eer:.1%}, area under the ROC" in str(found)
+    strangers = next(line for line in lines if "10.00% of strangers taken for somebody" in line)
+    assert f": {rate.true_accept_rate:.1%}" in strangers
+    assert strangers.endswith(f"(threshold {rate.threshold:.4g})")
 
 
 def test_errors():
