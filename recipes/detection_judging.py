@@ -183,7 +183,8 @@ def report_input(folder: Path) -> DetectionReportInput:
         counts=record["data"]["counts"],
         scenes=read_scenes(folder / run_folder.EXAMPLES),
         certificates=[read_json(path) for path in certificates],
-        skipped=[*record["data"]["skipped"], *record["data"]["notes"]],
+        skipped=record["data"]["skipped"],
+        notes=record["data"]["notes"],
     )
 
 

@@ -123,7 +123,8 @@ def report_input(folder: Path) -> ReportInput:
         counts=record["data"]["counts"],
         mistakes=read_mistakes(folder / run_folder.MISTAKES),
         certificates=[read_json(path) for path in certificates],
-        skipped=[*record["data"]["skipped"], *record["data"]["notes"]],
+        skipped=record["data"]["skipped"],
+        notes=record["data"]["notes"],
     )
 
 

@@ -194,7 +194,8 @@ def report_input(folder: Path) -> SegmentationReportInput:
         void=record["decided"]["void"],
         scenes=read_scenes(folder / run_folder.EXAMPLES),
         certificates=[read_json(path) for path in certificates],
-        skipped=[*record["data"]["skipped"], *record["data"]["notes"]],
+        skipped=record["data"]["skipped"],
+        notes=record["data"]["notes"],
     )
 
 

@@ -99,9 +99,10 @@ def check_mode(on_bad_file: str) -> None:
 def report_skipped(skipped: Sequence[BadImageError], most: int = 10) -> None:
     """Print which images and annotations were left out."""
     annotations = sum(isinstance(error, BadAnnotationError) for error in skipped)
-    for count, noun in ((len(skipped) - annotations, "image"), (annotations, "annotation")):
-        if count:
-            say(f"{several(count, noun, ('was', 'were'))} skipped:")
+    counts = ((len(skipped) - annotations, "image"), (annotations, "annotation"))
+    what = " and ".join(several(count, noun) for count, noun in counts if count)
+    if skipped:
+        say(f"{what} {'was' if len(skipped) == 1 else 'were'} skipped:")
     for error in skipped[:most]:
         say(f"  {error}")
     if len(skipped) > most:

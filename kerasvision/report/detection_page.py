@@ -53,6 +53,7 @@ class DetectionReportInput:
         scenes: the worst images first.
         certificates: `to_dict()` of the certificate of every exported file.
         skipped: what was left out, one sentence each.
+        notes: what the loader decided or noticed, one sentence each.
     """
 
     title: str
@@ -64,6 +65,7 @@ class DetectionReportInput:
     scenes: Sequence[DetectionScene] = ()
     certificates: Sequence[Mapping] = ()
     skipped: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 def detector_page(report: DetectionReportInput) -> str:
@@ -94,5 +96,6 @@ def _parts(report: DetectionReportInput) -> list[Part]:
         ("exports", "Exported files", sections.EXPORTS_LEAD, box_exports(report.certificates)),
         ("data", "Data", None, counted),
         ("skipped", "Skipped", sections.SKIPPED_LEAD, sections.skipped(report.skipped)),
+        ("notes", "Notes on the data", sections.NOTES_LEAD, sections.notes(report.notes)),
     )
     return [Part(anchor, title, lead, body) for anchor, title, lead, body in offered if body]

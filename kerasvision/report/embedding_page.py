@@ -86,6 +86,7 @@ class EmbeddingReportInput:
         map: of the embedding.
         certificates: `to_dict()` of the certificate of every exported file.
         skipped: what was left out, one sentence each.
+        notes: what the loader decided or noticed, one sentence each.
     """
 
     title: str
@@ -100,6 +101,7 @@ class EmbeddingReportInput:
     map: EmbeddingMap | None = None
     certificates: Sequence[Mapping] = ()
     skipped: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 def embedder_page(report: EmbeddingReportInput) -> str:
@@ -136,5 +138,6 @@ def _parts(report: EmbeddingReportInput) -> list[Part]:
         ("exports", "Exported files", sections.EXPORTS_LEAD, vector_exports(report.certificates)),
         ("data", "Data", own.DATA_LEAD, own.data(report.counts or {})),
         ("skipped", "Skipped", sections.SKIPPED_LEAD, sections.skipped(report.skipped)),
+        ("notes", "Notes on the data", sections.NOTES_LEAD, sections.notes(report.notes)),
     )
     return [Part(anchor, title, lead, body) for anchor, title, lead, body in offered if body]

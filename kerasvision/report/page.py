@@ -45,6 +45,7 @@ class ReportInput:
         mistakes: the most confident ones first.
         certificates: `Certificate.to_dict()` of every exported file.
         skipped: what was left out, one sentence each.
+        notes: what the loader decided or noticed, one sentence each.
     """
 
     title: str
@@ -56,6 +57,7 @@ class ReportInput:
     mistakes: Sequence[Mistake] = ()
     certificates: Sequence[Mapping] = ()
     skipped: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -131,5 +133,6 @@ def _parts(report: ReportInput) -> list[Part]:
         ("exports", "Exported files", sections.EXPORTS_LEAD, sections.exports(report.certificates)),
         ("data", "Data", None, sections.data(report.counts or {}, judgement.class_names)),
         ("skipped", "Skipped files", sections.SKIPPED_LEAD, sections.skipped(report.skipped)),
+        ("notes", "Notes on the data", sections.NOTES_LEAD, sections.notes(report.notes)),
     )
     return [Part(anchor, title, lead, body) for anchor, title, lead, body in offered if body]

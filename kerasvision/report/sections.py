@@ -31,6 +31,7 @@ __all__ = (
     "facts",
     "headline",
     "mistakes",
+    "notes",
     "skipped",
 )
 
@@ -59,6 +60,7 @@ EXPORTS_LEAD = (
     "Every file was run on the same held-out images as the Keras model; only files that agree pass."
 )
 SKIPPED_LEAD = "These files could not be used and took no part in training or judging."
+NOTES_LEAD = "What was decided without being told, or noticed, as the data were loaded."
 SPLIT_ORDER = ("train", "validation", "test")
 
 
@@ -301,10 +303,16 @@ def _stack(row: Sequence[int], most: int) -> Markup:
 
 def skipped(lines: Sequence[str]) -> Markup | None:
     """Return the files that were left out and why."""
-    if not lines:
-        return None
-    box = tag("div", tag("ul", [tag("li", line) for line in lines]), class_="box scroll", tabindex="0")
-    return join([tag("p", f"{plural(len(lines), 'file')}:"), box])
+    return join([tag("p", f"{plural(len(lines), 'file')}:"), _box(lines)]) if lines else None
+
+
+def notes(lines: Sequence[str]) -> Markup | None:
+    """Return what the loader decided or noticed."""
+    return _box(lines) if lines else None
+
+
+def _box(lines: Sequence[str]) -> Markup:
+    return tag("div", tag("ul", [tag("li", line) for line in lines]), class_="box scroll", tabindex="0")
 
 
 def legend(names: Sequence[str], *, solid: bool = False) -> Markup:

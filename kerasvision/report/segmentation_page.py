@@ -48,6 +48,7 @@ class SegmentationReportInput:
         scenes: the worst images first.
         certificates: `to_dict()` of the certificate of every exported file.
         skipped: what was left out, one sentence each.
+        notes: what the loader decided or noticed, one sentence each.
     """
 
     title: str
@@ -62,6 +63,7 @@ class SegmentationReportInput:
     scenes: Sequence[LabelScene] = ()
     certificates: Sequence[Mapping] = ()
     skipped: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 def segmenter_page(report: SegmentationReportInput) -> str:
@@ -92,5 +94,6 @@ def _parts(report: SegmentationReportInput) -> list[Part]:
         ("exports", "Exported files", sections.EXPORTS_LEAD, mask_exports(report.certificates)),
         ("data", "Data", None, counted),
         ("skipped", "Skipped", sections.SKIPPED_LEAD, sections.skipped(report.skipped)),
+        ("notes", "Notes on the data", sections.NOTES_LEAD, sections.notes(report.notes)),
     )
     return [Part(anchor, title, lead, body) for anchor, title, lead, body in offered if body]

@@ -11,7 +11,8 @@ from PIL import Image
 
 from kerasvision.data import check, image_folder
 from kerasvision.data.listing import list_images
-from kerasvision.errors import BadImageError, DataError, KerasvisionError
+from kerasvision.data.reading import report_skipped
+from kerasvision.errors import BadAnnotationError, BadImageError, DataError, KerasvisionError
 
 
 def tree(root) -> list:
@@ -156,6 +157,20 @@ def spoil(root) -> dict[str, str]:
     (root / "c").mkdir()
     (root / "c" / "gone.png").symlink_to(root / "nowhere.png")
     return {"a/cut.jpg": "cut off", "a/text.jpg": "text", "b/empty.png": "empty", "c/gone.png": "broken link"}
+
+
+@pytest.mark.parametrize(
+    ("images", "annotations", "said"),
+    [(1, 0, "1 image was"), (0, 3, "3 annotations were"), (2, 1, "2 images and 1 annotation were")],
+)
+def test_one_line_says_how_many_of_each_kind_were_skipped(images, annotations, said, capsys, monkeypatch):
+    monkeypatch.setenv("KERASVISION_QUIET", "0")
+    errors = [BadImageError("a", "cut")] * images + [BadAnnotationError("b", "lost")] * annotations
+    report_skipped(errors)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"{said} skipped:" and len(lines) == 1 + len(errors)
+    report_skipped(())
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize("cache", [False, True])

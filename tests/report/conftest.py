@@ -57,6 +57,7 @@ def make_report(rng):
             "mistakes": [Mistake("a.jpg", names[0], names[1], 0.9, picture, rng.random((7, 7)))],
             "certificates": [certificate(), certificate(False)],
             "skipped": ["broken.jpg: cut off"],
+            "notes": ["Classes are named after folders.", "1 photo is turned."],
         }
         return ReportInput(**(fields | changes))
 

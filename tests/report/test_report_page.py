@@ -21,6 +21,7 @@ SECTIONS = (
     "Exported files",
     "Data",
     "Skipped files",
+    "Notes on the data",
 )
 
 
@@ -91,6 +92,7 @@ def test_names_cannot_inject(form, classes):
         mistakes=[Mistake(EVIL, names[0], names[1], 0.5, picture, np.ones((2, 2)))],
         certificates=[dict.fromkeys(("file", "format", "quantize"), EVIL) | FAILED],
         skipped=[EVIL],
+        notes=[EVIL],
     )
     page = form(report)
     assert "<script" not in page and "<img src=x" not in page
@@ -115,9 +117,24 @@ FAILED = {
 def test_what_is_not_there_is_left_out(form):
     judgement = judge([0, 1], [[0.9, 0.1], [0.2, 0.8]], ["a", "b"])
     text = text_of(form(ReportInput(title="T", facts={}, advice=[], judgement=judgement)))
-    for title in ("Learning curves", "Worst mistakes", "Exported files", "Data", "Skipped", "Advice"):
+    for title in (
+        "Learning curves",
+        "Worst mistakes",
+        "Exported files",
+        "Data",
+        "Skipped",
+        "Notes",
+        "Advice",
+    ):
         assert title not in text
     assert "100 % of 2 held-out images" in text and "15.8 % to 100 %" in text
+
+
+def test_notes_are_not_counted_as_skipped_files(make_report):
+    text = text_of(classifier_page(make_report()))
+    skipped, notes = text.rpartition("Skipped files")[2].partition("Notes on the data")[::2]
+    assert "1 file:" in skipped and "broken.jpg: cut off" in skipped and "photo is turned" not in skipped
+    assert "1 photo is turned" in notes and "broken.jpg" not in notes
 
 
 def test_odd_values_do_not_reach_the_page_as_nan(make_report):
