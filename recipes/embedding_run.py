@@ -18,6 +18,7 @@ class EmbedderRun(FinishedRun, Embeds):
         threshold: distance up to which two images are called the same.
         false_accept_rate: share of pairs of two identities that are, as chosen on the validation identities.
         distance: between embeddings: "euclidean", "squared" or "cosine".
+        trained_on: names of the identities that it learned from.
         fingerprint: of the weights; vectors of an embedder with another one cannot be compared with its own.
     """
 
@@ -30,6 +31,8 @@ class EmbedderRun(FinishedRun, Embeds):
         self.false_accept_rate: float = decided["false_accept_rate"]
         self.distance: str = decided["distance"]
         self.fingerprint: str = decided["fingerprint"]
+        counts = self.record["data"]["counts"]["train"]
+        self.trained_on = frozenset(name for name, count in counts.items() if count)
 
     @classmethod
     def load(cls, folder: str | os.PathLike) -> "EmbedderRun":

@@ -11,7 +11,9 @@ import numpy as np
 from kerasvision.data import Preprocessing
 from kerasvision.data.gathering import gather
 from kerasvision.data.landmarks import photos_aligned
+from kerasvision.data.wording import listed, several
 from kerasvision.errors import DataError
+from kerasvision.progress import say
 from kerasvision.recipes.predicting import run_batches
 from kerasvision.recipes.verified import Verified, checked_threshold
 
@@ -28,6 +30,7 @@ class Embeds:
         distance: between embeddings: "euclidean", "squared" or "cosine".
         threshold: up to which two images are called the same.
         false_accept_rate: share of pairs of two identities that it was chosen for.
+        trained_on: names of identities that it learned from, as far as they are known.
     """
 
     finds = "embeddings"
@@ -36,6 +39,7 @@ class Embeds:
     distance: str
     threshold: float
     false_accept_rate: float | None
+    trained_on: frozenset[str] = frozenset()
 
     def embed(self, images, *, landmarks=None, on_bad_file: str = "raise") -> np.ndarray:
         """Return the embedding of each image.
@@ -160,6 +164,9 @@ class Embeds:
     def evaluate(self, data, split: str | None = None):
         """Judge how well other identities are told apart, at the threshold that is shipped.
 
+        Where names of identities are those of some that were trained on, this is said: the figures are then
+        too good.
+
         Args:
             data: a `VisionData` of identities, or a folder with a folder of images for each.
             split: by default test, else validation, else train (all of data that have no splits).
@@ -182,7 +189,18 @@ class Embeds:
         split = split or next((s for s in ("test", "validation", "train") if s in data.splits), None)
         if split not in data.splits:
             raise DataError(f"`split` must be one of {', '.join(data.splits)}. Received: {split!r}.")
-        return judging.judge_on(self, data, split).judgement
+        judgement = judging.judge_on(self, data, split).judgement
+        self._warn_of_the_trained(data, split)
+        return judgement
+
+    def _warn_of_the_trained(self, data, split: str) -> None:
+        names = {data.class_names[label] for label in data.splits[split].labels}
+        if same := sorted(names & self.trained_on):
+            have = "has" if len(same) == 1 else "have"
+            say(
+                f"{len(same):,} of {several(len(names), 'identity')} {have} the name of one that was trained "
+                f"on: {listed(same)}. If they are the same, the figures are too good. Judge on others."
+            )
 
     def read(self, path: str | os.PathLike, *, landmarks=None, on_bad_file: str = "raise"):
         """Return a `VisionData` of a folder with a folder of images for each identity, for `evaluate`.

@@ -16,6 +16,7 @@ from kerasvision.export import DetectionRunner, EmbeddingRunner, Runner, Segment
 from kerasvision.files import read_json, sha256
 from kerasvision.metrics.segmentation import VOID
 from kerasvision.progress import say
+from kerasvision.recipes import run_folder
 from kerasvision.recipes.embeds import Embeds
 from kerasvision.recipes.finds_boxes import FindsBoxes
 from kerasvision.recipes.finds_labels import FindsLabels
@@ -266,6 +267,11 @@ def open_exported(
     Raises:
         ExportError: it cannot be run.
     """
+    if (Path(file) / run_folder.RECORD).is_file():
+        raise ExportError(
+            f"{file} is a run, no exported file. Open it by kerasvision.recipes."
+            f"{_run_class(Path(file))}.load, or export it first."
+        )
     runner = open_file(file)
     beside = _beside(Path(file))
     labels, preprocessing = runner.labels or beside[0], runner.preprocessing or beside[1]
@@ -279,6 +285,12 @@ def open_exported(
         say(f"{file} does not name its classes. They are numbered. A labels.txt beside it could name them.")
     kinds = {DetectionRunner: ExportedDetector, SegmentationRunner: ExportedSegmenter}
     return kinds.get(type(runner), ExportedClassifier)(runner, tuple(labels), preprocessing)
+
+
+def _run_class(folder: Path) -> str:
+    """Return the name of the class that opens a run; `Run` opens all kinds."""
+    kind = run_folder.read_record(folder, None)["kind"]
+    return "Run" if kind == run_folder.CLASSIFIER else f"{kind.capitalize()}Run"
 
 
 def _count(runner: Runner) -> int:

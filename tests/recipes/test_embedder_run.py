@@ -7,8 +7,8 @@ import pytest
 from embedder_training import badges, train
 from PIL import Image
 
-from kerasvision.errors import BadImageError, DataError, KerasvisionError, RunError
-from kerasvision.recipes import EmbedderRun, Run, Verified
+from kerasvision.errors import BadImageError, DataError, ExportError, KerasvisionError, RunError
+from kerasvision.recipes import EmbedderRun, Run, Verified, open_exported
 from kerasvision.recipes.embedding_pairs import look_at_pairs, make_map
 from kerasvision.recipes.embedding_samples import several_of_each
 from kerasvision.recipes.run_folder import plain
@@ -127,6 +127,15 @@ def test_evaluate_judges_at_the_shipped_threshold(run, data, photos):
         run.evaluate([1, 2])
 
 
+def test_evaluate_warns_of_names_that_were_trained_on(run, data, monkeypatch):
+    said = []
+    monkeypatch.setattr("kerasvision.recipes.embeds.say", said.append)
+    run.evaluate(data)
+    assert said == [], "identities of the test were not trained on"
+    run.evaluate(data, "train")
+    assert len(said) == 1 and said[0].startswith("10 of 10 identities have the name of one that was trained")
+
+
 def test_evaluate_takes_classes_for_identities(run, data):
     from dataclasses import replace
 
@@ -144,6 +153,8 @@ def test_load_opens_runs_of_embedders(run):
     )
     assert "16 dimensions" in repr(opened) and "5 identities (test)" in repr(opened)
     assert "ROC" in opened._repr_html_() and "<script" not in opened._repr_html_()
+    with pytest.raises(ExportError, match=r"is a run, no exported file.*recipes\.EmbedderRun\.load"):
+        open_exported(run.folder)
     with pytest.raises(RunError, match="is not that of a segmenter's run"):
         from kerasvision.recipes import SegmenterRun
 
