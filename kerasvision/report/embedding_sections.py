@@ -46,7 +46,10 @@ MAP_LEAD = (
     "Each dot is a held-out image, each colour an identity. Near dots are near in the embedding, as far as "
     "two dimensions can show it; judge by the figures, not by the map."
 )
-DATA_LEAD = "No identity is in two splits: what is judged was never seen in training."
+DATA_LEAD = (
+    "No identity is in two splits by its name: who is judged was never trained on, unless under another "
+    "name. check(…, identities=True) finds photos that lie under two names."
+)
 
 
 def headline(judgement: EmbeddingJudgement) -> Markup:
@@ -232,7 +235,8 @@ def _gallery(judgement: EmbeddingJudgement, header) -> Markup | None:
     if strangers is not None:
         rows += [
             (
-                f"Found, {percent(rate.false_accept_rate)} of strangers taken for somebody",
+                f"Found, {percent(rate.false_accept_rate)} of strangers taken for somebody "
+                f"(threshold {rate.threshold:.4g})",
                 percent(rate.true_accept_rate),
                 _range(rate.interval),
             )

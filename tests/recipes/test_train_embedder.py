@@ -79,6 +79,9 @@ def test_the_folder_holds_everything(run, data):
     for part in ("ROC", "Worst false accepts", "Worst false rejects", "Map of the embedding", "t-SNE"):
         assert part in page
     assert page.count('class="pair"') == 16
+    assert "unless under another name. check(…, identities=True)" in page
+    rate = run.judgement.open_set.rates[0]
+    assert f"of strangers taken for somebody (threshold {rate.threshold:.4g})" in page
 
 
 def test_the_threshold_is_that_of_the_validation_identities(run, data):
