@@ -227,6 +227,12 @@ def _rate_row(rate) -> dict:
 
 def verify_images(run, images: list[str], threshold: float | None, on_bad_file: str, form: Format) -> None:
     """Print for every two images whether they are of one identity."""
+    from kerasvision.data.gathering import gather
+
+    if (count := len(gather(images)[0])) < 2:
+        raise typer.BadParameter(
+            f"must be two or more, to be compared. Received: {count}", param_hint="IMAGES"
+        )
     found = run.verify_all(images, threshold=threshold, on_bad_file=on_bad_file)
     show([one.row() for one in found], form, COLUMNS)
 

@@ -163,7 +163,11 @@ class Gallery:
         Args:
             image: one image, as for `enrol`.
             k: how many of the nearest people are told.
-            threshold: the highest distance at which somebody is recognised; by default the embedder's.
+            threshold: the highest distance at which somebody is recognised; by default the embedder's. That
+                was chosen for pairs: in a gallery of many a stranger has many chances, and where few
+                identities chose it, it is a guess. For a stricter one, each of
+                `run.evaluate(…).open_set.rates` has a `.threshold` and the share of strangers that it takes
+                for somebody.
 
         Returns:
             An `Identified`: `.name` (None for nobody), `.distance` and `.candidates`.

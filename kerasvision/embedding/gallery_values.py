@@ -28,7 +28,8 @@ class Identified:
         image: its name.
         name: the nearest person, where the distance is at most the threshold; None for nobody of the gallery.
         distance: to the nearest person, known or not.
-        threshold: the highest distance at which somebody is recognised.
+        threshold: the highest distance at which somebody is recognised; a lower one, `threshold=` of
+            `Gallery.identify`, is stricter.
         candidates: the nearest people, the nearest first, those beyond the threshold too.
     """
 

@@ -101,6 +101,8 @@ def test_predict_compares_every_two(command, run, folder):
         assert row["same"] == ("yes" if found.same else "no")
     code, out, _ = command("predict", run.folder, *files, "--threshold", "1.9", "--format", "json")
     assert code == 0 and {row["threshold"] for row in json.loads(out)} == {1.9}
+    code, _, err = command("predict", run.folder, files[0])
+    assert code == 2 and "IMAGES: must be two or more, to be compared. Received: 1" in err
 
 
 @pytest.mark.parametrize(
