@@ -246,17 +246,17 @@ def run_phases(job: Job, phases: Sequence[Phase], figure: str) -> list[dict]:
         phases: rehearsed.
         figure: what the best epoch is chosen by, in words.
     """
-    history = []
+    history, planned = [], sum(phase.training.plan.epochs for phase in phases)
     for phase in phases:
         phase.set_flags()
         with job.timed("training"):
             fitted = phase.training.run()
-        _report(job, phase.training.plan, fitted, figure)
+        _report(job, phase.training.plan, fitted, figure, planned)
         history += fitted.history
     return history
 
 
-def _report(job: Job, plan: Plan, fitted: Fitted, figure: str) -> None:
+def _report(job: Job, plan: Plan, fitted: Fitted, figure: str, planned: int) -> None:
     last = len(fitted.history)
     stop = f", stopped after epoch {last}" if fitted.stopped_early else ""
     epochs = f"{plan.epochs} epoch{'' if plan.epochs == 1 else 's'} planned{stop}"
@@ -270,7 +270,5 @@ def _report(job: Job, plan: Plan, fitted: Fitted, figure: str) -> None:
             "of before were kept."
         )
     if not fitted.stopped_early and fitted.best_epoch == plan.epochs > 1 and plan.phase != "freeze":
-        job.advise(
-            f"The last epoch was the best one: more epochs than {plan.epochs} may give a better result."
-        )
+        job.advise(f"The last epoch was the best one: more epochs than {planned} may give a better result.")
     say(f"{plan.phase}: best epoch {fitted.best_epoch} of {last}.")

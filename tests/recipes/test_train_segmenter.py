@@ -1,7 +1,9 @@
 """Training of segmenters: what is learnt, what is refused, interruptions, and what lies in the folder."""
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from kerasvision.recipes import SegmenterRun, phases, segmentation_settings, tra
 from kerasvision.recipes.segmentation_judging import warnings_about
 from kerasvision.recipes.segmentation_training import Validation
 from kerasvision.segmentation import segmenter
-from kerasvision.training import Training, labels_of_pixels
+from kerasvision.training import Fitted, Plan, Training, labels_of_pixels
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +72,26 @@ def test_the_folder_holds_everything(run, data):
     page = (run.folder / "report.html").read_text()
     assert "<script" not in page
     assert page.count('class="four"') >= len(data.splits["test"])
+
+
+@pytest.mark.parametrize(("best", "advised"), [(2, True), (1, False)])
+def test_the_last_epoch_as_the_best_one_is_told_of_all_epochs(best, advised):
+    """Of two phases, the epochs that were asked for count, not those of the last phase."""
+    said = []
+    job = SimpleNamespace(
+        timed=lambda _: nullcontext(),
+        decide=lambda **_: None,
+        advise=said.append,
+        precision=SimpleNamespace(policy="float32", why="asked for"),
+    )
+    made = []
+    for phase, epochs in (("freeze", 1), ("finetune", 2)):
+        fitted = Fitted(history=[{}] * epochs, best_epoch=min(best, epochs), stopped_early=False)
+        plan = Plan(phase=phase, epochs=epochs, batch_size=8, learning_rate=0.1, seed=0)
+        made.append(phases.Phase(SimpleNamespace(plan=plan, run=lambda fitted=fitted: fitted), lambda: None))
+    assert len(phases.run_phases(job, made, "mean IoU")) == 3
+    assert [text for text in said if "more epochs than 3 may" in text] == said
+    assert bool(said) == advised
 
 
 def test_samples_stay_with_the_run_at_the_size_of_the_network(run, data):
