@@ -43,6 +43,19 @@ class DataError(KerasvisionError):
     """A data set as a whole cannot be used (no images, one class, labels that do not fit, …)."""
 
 
+class CleanListError(DataError):
+    """A check was made, but the list of what is left cannot be written.
+
+    Attributes:
+        checkup: the `kerasvision.data.Checkup`.
+    """
+
+    def __init__(self, message: str, checkup=None):
+        """Keep what was found beside the message."""
+        self.checkup = checkup
+        super().__init__(message)
+
+
 class WeightsError(KerasvisionError):
     """A weights file does not fit the model."""
 

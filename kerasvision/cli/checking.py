@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from kerasvision.cli.output import Format, FormatOption, show, show_json
+from kerasvision.errors import CleanListError
 
 COLUMNS = ("severity", "kind", "case", "file", "note")
 
@@ -50,9 +51,13 @@ def check(
     """
     from kerasvision.data import check
 
-    checkup = check(
-        data, identities=identities, near_duplicates=near_duplicates, page=page, clean_list=clean_list
-    )
+    refused = None
+    try:
+        checkup = check(
+            data, identities=identities, near_duplicates=near_duplicates, page=page, clean_list=clean_list
+        )
+    except CleanListError as error:  # what was found is shown before that is said
+        checkup, refused = error.checkup, error
     if form is Format.json:
         show_json(checkup.to_dict())
     elif form is Format.csv:
@@ -63,6 +68,8 @@ def check(
         Console().print(checkup)
     else:
         typer.echo(str(checkup))
+    if refused is not None:
+        raise refused
     if strict and not checkup.ok:
         raise typer.Exit(1)
 

@@ -44,6 +44,8 @@ def test_broken_masks(command, folder):
 
 
 def test_no_clean_list_of_masks(command, folder, tmp_path):
-    code, _, err = command("check", folder, "--clean-list", tmp_path / "clean.csv")
-    assert code != 0 and "`--clean-list` lists images with classes" in err.replace("\n", " ")
+    page = tmp_path / "page.html"
+    code, out, err = command("check", folder, "--clean-list", tmp_path / "clean.csv", "--page", page)
+    assert code == 1 and "`--clean-list` lists images with classes" in err.replace("\n", " ")
+    assert "12 images, 2 classes: ready to train" in out and "Masks per class" in page.read_text("utf-8")
     assert not (tmp_path / "clean.csv").exists()

@@ -22,7 +22,7 @@ from kerasvision.data import (
 )
 from kerasvision.data.doctor.mask_exam import examine_mask, softness
 from kerasvision.data.mask_coding import Stored
-from kerasvision.errors import BadAnnotationError, DataError
+from kerasvision.errors import BadAnnotationError, CleanListError, DataError
 
 SIZE = (64, 80)
 NAMES = ("ground", "disc", "bar")
@@ -408,8 +408,10 @@ def test_outlines_of_coco(tmp_path, photos):
 
 
 def test_a_clean_list_is_refused(healthy, tmp_path):
-    with pytest.raises(DataError, match="`clean_list` lists images with classes. For masks load with"):
+    message = "`clean_list` lists images with classes. For masks load with"
+    with pytest.raises(CleanListError, match=message) as refused:
         check(healthy, clean_list=tmp_path / "clean.csv")
+    assert refused.value.checkup.ok and refused.value.checkup.images == 30
     assert not (tmp_path / "clean.csv").exists()
     with pytest.raises(DataError, match="must lie outside the checked folder"):
         check(healthy, page=healthy / "page.html")

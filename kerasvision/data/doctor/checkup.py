@@ -23,7 +23,7 @@ from kerasvision.data.doctor.twin_rules import TWIN_RULES
 from kerasvision.data.doctor.twins import find_twins
 from kerasvision.data.vision_data import VisionData
 from kerasvision.data.wording import several
-from kerasvision.errors import BadImageError, DataError
+from kerasvision.errors import BadImageError, CleanListError, DataError
 from kerasvision.progress import say
 
 __all__ = ("Case", "Checkup", "Problem", "check")
@@ -149,6 +149,8 @@ def check(
     Raises:
         DataError: there is no such folder or no image in it; or `page` or `clean_list` lies in the folder, or
             is the file that is checked.
+        CleanListError: `clean_list` cannot be written (boxes, masks, images in memory, or nothing would be
+            left): a `DataError`, raised after the page is written, with the `Checkup` as `.checkup`.
 
     Example:
         ```python
@@ -161,8 +163,6 @@ def check(
     intake = take_in(data, identities)
     page = _outside(page, intake, "page", ".html")
     clean_list = _outside(clean_list, intake, "clean_list", ".csv")
-    if clean_list is not None and not intake.classified:
-        raise DataError("`clean_list` lists images with classes. " + _instead_of_a_list(intake))
     exams = examine_all(intake.sources, intake.names)
     masks = ()
     if intake.masks is not None:
@@ -188,8 +188,24 @@ def check(
         write_page(page, checkup)
         say(f"Page with pictures: {page}")
     if clean_list is not None:
-        _say_clean(clean_list, write_clean_list(clean_list, seen), len(exams))
+        _write_list(clean_list, seen, checkup)
     return checkup
+
+
+def _write_list(path: Path, seen: Seen, checkup: Checkup) -> None:
+    """Write the clean list and say so.
+
+    Raises:
+        CleanListError: it cannot be written, with the checkup, which is made by then.
+    """
+    if not seen.intake.classified:
+        message = "`clean_list` lists images with classes. " + _instead_of_a_list(seen.intake)
+        raise CleanListError(message, checkup)
+    try:
+        clean = write_clean_list(path, seen)
+    except DataError as error:
+        raise CleanListError(str(error), checkup) from None
+    _say_clean(path, clean, len(seen.exams))
 
 
 def _instead_of_a_list(intake: Intake) -> str:
