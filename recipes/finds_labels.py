@@ -161,7 +161,8 @@ class FindsLabels:
             annotations: in which layout the masks are, as for `kerasvision.data.read_masks`.
             on_bad_file: `"raise"` or `"skip"`.
             **told: `class_names`, `colours` and `void`, as for `kerasvision.data.masks`. By default the
-                values 0, 1, … of index masks, which name no classes, are taken for those of the segmenter.
+                values of index masks, which name no classes, mean what they meant in training where a run
+                knows it; else 0, 1, … are taken for the classes of the segmenter.
         """
         from kerasvision.data import masks as pairs
         from kerasvision.data.mask_formats import mask_format_of, read_masks
@@ -171,10 +172,14 @@ class FindsLabels:
         settings |= self.preprocessing.to_dict()
         kind = mask_format_of(path) if annotations == "auto" and path.exists() else annotations
         if (masks is not None or kind == "folders") and not {"class_names", "colours"} & set(told):
-            told["class_names"] = list(self.labels)
+            told = self._legend() | told
         if masks is not None:
             return pairs(path, masks, **told, **settings)
         return read_masks(path, annotations=annotations, **told, **settings)
+
+    def _legend(self) -> dict:
+        """Return what index masks mean where nothing is said, as arguments of `kerasvision.data.masks`."""
+        return {"class_names": list(self.labels)}
 
     def _find(self, images, viewing: Viewing, on_bad_file: str) -> list[FoundLabels]:
         return list(self.predict_each(images, on_bad_file=on_bad_file, **asdict(viewing)))

@@ -121,6 +121,7 @@ def train_segmenter(
 
 
 def _train(out: Path, record: dict, data, given: dict) -> None:
+    from kerasvision.data.mask_coding import values_of
     from kerasvision.segmentation import inference_model
 
     before, started = record["seconds"].get("total", 0.0), time.monotonic()
@@ -136,6 +137,7 @@ def _train(out: Path, record: dict, data, given: dict) -> None:
         spec=own_settings.spec_of(given),
         pixels={name: part.masks.pixels.sum(0).tolist() for name, part in data.splits.items()},
         void={name: int(part.masks.void.sum()) for name, part in data.splits.items()},
+        values=values_of(data.splits["train"].masks.coding, data.class_names),
     )
     for sentence in judging.warnings_about(data):
         job.advise(sentence)

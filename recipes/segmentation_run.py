@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
+from kerasvision.metrics.segmentation import VOID
 from kerasvision.recipes import run_folder
 from kerasvision.recipes import segmentation_judging as judging
 from kerasvision.recipes.finds_labels import FindsLabels
@@ -53,6 +54,15 @@ class SegmenterRun(FinishedRun, FindsLabels):
 
         multiple = family_of(spec["name"]).multiple
         return LabelNetwork.of_model(self.model, self.preprocessing, self._at_size, multiple)
+
+    def _legend(self) -> dict:
+        values = self.record["decided"].get("values")
+        if values is None:
+            return super()._legend()
+        names = {int(value): name for value, name in values.items() if name is not None}
+        void = [int(value) for value, name in values.items() if name is None]
+        usual = void == ([] if VOID in names else [VOID])
+        return {"class_names": names} | ({} if usual else {"void": void or None})
 
     @property
     def judgement(self):

@@ -1,6 +1,7 @@
 """From a mask file to the class of each pixel: indices, palettes and colours, and what is refused."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from PIL import Image
 from kerasvision.data.decoding import Source, decode, orientation, turned
 from kerasvision.data.wording import several
 from kerasvision.errors import BadAnnotationError, BadImageError
+from kerasvision.metrics.segmentation import VOID
 
 FORMATS = ("PNG", "BMP", "GIF", "TIFF")
 _UNKNOWN = 255  # of a colour table, which has at most 255 names
@@ -245,3 +247,21 @@ class MaskCoding:
         table = self.table
         colours = "" if table is None else f"{table.colours.tolist()} {table.rows.tolist()}"
         return f"{self.labels.tolist()} {colours}"
+
+
+def values_of(coding, class_names: Sequence[str]) -> dict[int, str | None] | None:
+    """Return value -> name of its class, `None` for void, in the order of the classes.
+
+    Args:
+        coding: of label maps.
+        class_names: of the labels.
+
+    Returns:
+        `None` where values say nothing: of masks in colour, outlines and arrays.
+    """
+    if not isinstance(coding, MaskCoding) or coding.table is not None:
+        return None
+    known = np.flatnonzero(coding.known)
+    order = known[np.argsort(coding.labels[known], kind="stable")].tolist()  # void, 255, comes last
+    labels = coding.labels.tolist()
+    return {value: None if labels[value] == VOID else class_names[labels[value]] for value in order}

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from kerasvision.data.mask_coding import ColourTable
+from kerasvision.data.label_maps import PlainCoding
+from kerasvision.data.mask_coding import ColourTable, MaskCoding, values_of
 from kerasvision.data.mask_legends import choose_legend, colour_table
 from kerasvision.errors import DataError
 
@@ -89,3 +90,13 @@ def test_json_that_holds_no_names(tmp_path, text, message):
     (tmp_path / "classes.json").write_text(text)
     with pytest.raises(DataError, match=f"`class_names` .*classes.json.* {message}"):
         choose_legend(np.ones(256), class_names=str(tmp_path / "classes.json"))
+
+
+def test_values_of_tells_what_a_legend_told():
+    told = {9: "void", 4: "road", 0: "ground"}
+    legend = choose_legend(np.ones(256), class_names=told, void=[9, 200])
+    values = values_of(MaskCoding(legend.labels, legend.known), legend.names)
+    assert list(values.items()) == [(4, "road"), (0, "ground"), (9, None), (200, None)]
+    table = colour_table({"ground": (0, 0, 0), "road": (1, 1, 1)})
+    assert values_of(MaskCoding(legend.labels, legend.known, table), legend.names) is None
+    assert values_of(PlainCoding(), legend.names) is None

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from segmenter_training import scenes, train
 
-from kerasvision.data import LabelMaps, Preprocessing, Samples, VisionData
+from kerasvision.data import LabelMaps, Preprocessing, Samples, VisionData, masks
 from kerasvision.errors import BadImageError, DataError, KerasvisionError, RunError
 from kerasvision.metrics import SegmentationTally
 from kerasvision.recipes import FoundLabels, Run, SegmenterRun, segmentation_judging
@@ -396,3 +396,48 @@ def test_export_puts_certificates_into_the_report(run, tmp_path):
     assert "Exported files" in page and file.path.name in page
     source = run.export_source(scenes(count=30, seed=9))
     assert source.labels == run.labels and len(source.truth) == len(source.images)
+
+
+def test_a_run_remembers_what_the_values_of_masks_mean(data, tmp_path):
+    """Classes in an order of their own and a void with a name: the folder alone is enough afterwards."""
+    for kind in ("images", "masks"):
+        (tmp_path / "set" / kind).mkdir(parents=True)
+    for index, source in enumerate(data.splits["train"].sources):
+        values = np.array([7, 2, 4], np.uint8)[data.splits["train"].masks.read(index)]
+        values[:4, :4] = 9
+        Image.fromarray(source).save(tmp_path / f"set/images/{index}.png")
+        Image.fromarray(values).save(tmp_path / f"set/masks/{index}.png")
+    names = {9: "unlabelled", 7: "ground", 2: "disc", 4: "square"}
+    settings = {"image_size": 64, "batch_size": 8, "cache": False}
+    told = masks(tmp_path / "set", class_names=names, **settings)
+    run = train(told, tmp_path / "run", epochs=1, freeze_epochs=None, strategy="scratch")
+    assert run.record["decided"]["values"] == {
+        "7": "ground",
+        "2": "disc",
+        "4": "square",
+        "9": None,
+        "255": None,
+    }
+    read = SegmenterRun.load(run.folder).read(tmp_path / "set")
+    assert read.class_names == told.class_names == ("ground", "disc", "square")
+    whole = masks(tmp_path / "set", class_names=names, **settings, validation_fraction=0)
+    assert read.fingerprint() == whole.fingerprint()
+    assert run.evaluate(tmp_path / "set").mean_iou == run.evaluate(whole).mean_iou
+    assert (
+        run.read(tmp_path / "set", class_names={7: "ground", 2: "disc", 4: "x", 9: "y"}).class_names[2] == "x"
+    )
+
+
+def test_values_0_and_1_leave_255_to_the_masks(run, tmp_path):
+    """Masks of 0 and 255 are read as those of 0 and 1 are, whatever the run was trained on."""
+    run = SegmenterRun.load(run.folder)
+    assert run.record["decided"]["values"] is None  # of arrays
+    assert run._legend() == {"class_names": list(run.labels)}
+    for values, legend in (
+        ({"0": "a", "1": "b", "255": None}, {"class_names": {0: "a", 1: "b"}}),
+        ({"0": "a", "255": "b"}, {"class_names": {0: "a", 255: "b"}}),
+        ({"0": "a", "1": "b"}, {"class_names": {0: "a", 1: "b"}, "void": None}),
+        ({"1": "a", "0": "b", "3": None}, {"class_names": {1: "a", 0: "b"}, "void": [3]}),
+    ):
+        run.record["decided"]["values"] = values
+        assert run._legend() == legend
