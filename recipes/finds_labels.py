@@ -160,7 +160,7 @@ class FindsLabels:
             masks: folder of the masks, where they are not found by `path` alone.
             annotations: in which layout the masks are, as for `kerasvision.data.read_masks`.
             on_bad_file: `"raise"` or `"skip"`.
-            **told: `class_names`, `colours` and `void`, as for `kerasvision.data.masks`. By default the
+            **told: `class_names`, `colours`, `void`, …, as for `kerasvision.data.masks`. By default the
                 values of index masks, which name no classes, mean what they meant in training where a run
                 knows it; else 0, 1, … are taken for the classes of the segmenter.
         """

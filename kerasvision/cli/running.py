@@ -43,6 +43,7 @@ def evaluate(
     class_names: segmenting.ClassNames = None,
     colours: segmenting.Colours = None,
     void: segmenting.Void = None,
+    mask_orientation: segmenting.MaskOrientation = None,
     annotations: segmenting.Annotations = None,
     form: FormatOption = Format.table,
 ) -> None:
@@ -60,7 +61,7 @@ def evaluate(
     """
     opened = _opened(run)
     viewing = _viewing(opened, run, mode=mode, overlap=overlap, flip=flip, scales=scales)
-    told = segmenting.told(class_names, colours, void)
+    told = segmenting.told(class_names, colours, void, mask_orientation)
     told |= {} if masks is None else {"masks": masks}
     told |= {} if annotations is None else {"annotations": annotations}
     found = _read(opened, run, data, on_bad_file, told)

@@ -30,6 +30,9 @@ Colours = Annotated[
 Void = Annotated[
     str | None, Reading(help="What does not count: auto, none, or values and names: 255,unlabelled.")
 ]
+MaskOrientation = Annotated[
+    str | None, Reading(help="upright: masks lie on photos as shown; stored: as they are before EXIF turns.")
+]
 Annotations = Annotated[str | None, Reading(help="Format of the masks, or auto: after their look.")]
 
 Mode = Annotated[
@@ -62,6 +65,7 @@ def segmenter(
     class_names: ClassNames = None,
     colours: Colours = None,
     void: Void = "auto",
+    mask_orientation: MaskOrientation = "upright",
     image_size: Annotated[
         str, Data(help="Side in pixels that images are resized to, or HEIGHTxWIDTH, such as 192x256.")
     ] = "256",
@@ -139,6 +143,7 @@ def segmenter(
         class_names=class_names,
         colours=colours,
         void=void,
+        mask_orientation=mask_orientation,
         annotations=annotations,
         image_size=size,
         validation_fraction=validation_fraction,
@@ -185,6 +190,7 @@ def read(
     class_names: str | None = None,
     colours: Path | None = None,
     void: str = "auto",
+    mask_orientation: str = "upright",
     annotations: str = "auto",
     **settings,
 ):
@@ -196,13 +202,14 @@ def read(
         class_names: a text file, or names with commas between them.
         colours: a file with a name and three numbers a line.
         void: "auto", "none", or values and names with commas between them.
+        mask_orientation: "upright" or "stored".
         annotations: the format, for what is read by its look.
         **settings: what all loaders take.
     """
     from kerasvision.data import from_tfds, read_masks
     from kerasvision.data import masks as pairs
 
-    own = told(class_names, colours, void)
+    own = told(class_names, colours, void, mask_orientation)
     if masks is not None:
         return pairs(data, masks, **own, **settings)
     if str(data).startswith(TFDS):
@@ -210,11 +217,15 @@ def read(
     return read_masks(Path(data), annotations=annotations, **own, **settings)
 
 
-def told(class_names: str | None, colours: Path | None, void: str | None) -> dict:
-    """Return what was said of the values of masks, as arguments of `kerasvision.data.masks`."""
+def told(
+    class_names: str | None, colours: Path | None, void: str | None, mask_orientation: str | None
+) -> dict:
+    """Return what was said of how masks are read, as arguments of `kerasvision.data.masks`."""
     own = {"class_names": _names(class_names), "colours": colours}
     own = {name: value for name, value in own.items() if value is not None}
-    return own | ({} if void in (None, "auto") else {"void": _void(void)})
+    own |= {} if void in (None, "auto") else {"void": _void(void)}
+    usual = mask_orientation in (None, "upright")
+    return own | ({} if usual else {"mask_orientation": mask_orientation})
 
 
 def judgement_facts(judgement, form: Format) -> dict:

@@ -210,8 +210,8 @@ def stored_values(stored: Stored, table: ColourTable | None, name: str) -> np.nd
     raise BadAnnotationError(
         name,
         f"is coloured ({several(len(found), 'colour')}: {shown}{', …' if len(found) > _SHOWN else ''}), and "
-        f'which colour is which class is not known. Pass `colours={{"road": (128, 64, 128), …}}` or a file '
-        f"with a name and a colour a line",
+        f'which colour is which class is not known. Pass `colours`: {{"road": (128, 64, 128), …}} in Python, '
+        f"or a file with a name and a colour a line",
     )
 
 

@@ -86,7 +86,7 @@ def test_train_segmenter_has_the_options_and_defaults_of_the_functions():
     python = defaults(masks) | defaults(train_segmenter) | {"batch_size": 8, "image_size": "256"}
     python |= {"class_weights": "none", "masks": None}
     # Own backbones and their options, machines, and what is rare are for Python.
-    left_out = {*("images", "mask_orientation", "cache_limit", "preprocessing", "options", "distribute")} | {
+    left_out = {*("images", "cache_limit", "preprocessing", "options", "distribute")} | {
         "data",
         "out",
     }
@@ -193,6 +193,28 @@ def test_evaluate_is_told_how_masks_are_read(command, run, elsewhere):
     assert sum(read.splits["train"].masks.void) == 64 * len(read.splits["train"])
 
 
+def test_masks_on_photos_as_they_are_stored(command, run, tmp_path):
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for index in range(3):
+        pixels = np.random.default_rng(index).integers(0, 256, (48, 80, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"images/{index}.jpg", exif=exif)
+        Image.fromarray(pixels[..., 0] // 86).save(tmp_path / f"masks/{index}.png")
+    code, _, err = command("evaluate", run.folder, tmp_path)
+    assert code == 1 and "Pass --mask-orientation stored if all masks do" in err
+    code, out, err = command("evaluate", run.folder, tmp_path, "--mask-orientation", "stored")
+    assert code == 0 and "mean IoU" in out
+    code, _, err = command("evaluate", run.folder, tmp_path, "--mask-orientation", "sideways")
+    assert code == 1 and "`--mask-orientation` must be" in err
+    for index in range(3):
+        colours = np.random.default_rng(index).integers(0, 2, (80, 48, 3)).astype(np.uint8) * 255
+        Image.fromarray(colours).save(tmp_path / f"masks/{index}.png")
+    code, _, err = command("evaluate", run.folder, tmp_path)
+    assert code == 1 and "Pass `--colours`: " in err and "or a file with a name and a colour a line" in err
+
+
 def test_options_that_do_not_go_with_a_run_are_refused(command, run, photo, trained, photos, folder):
     for opened, options, message in (
         (run.folder, ("--top", "2"), "`--top` does not go with this run"),
@@ -206,7 +228,8 @@ def test_options_that_do_not_go_with_a_run_are_refused(command, run, photo, trai
         assert code == 1 and not out and message in err and err.count("\n") == 1
     code, _, err = command("evaluate", trained, photos, "--overlap", "0.5")
     assert code == 1 and "`--overlap` does not go with this run" in err
-    for option in ("--masks", "--class-names", "--colours", "--void", "--annotations"):
+    options = ("--masks", "--class-names", "--colours", "--void", "--mask-orientation", "--annotations")
+    for option in options:
         code, _, err = command("evaluate", trained, photos, option, "coco")
         assert code == 1 and f"`{option}` does not go with this run" in err
     code, _, err = command("export", trained, folder / "x", "--output", "labels")

@@ -317,7 +317,7 @@ def test_colours_that_are_not_in_the_table(folders):
     images, marks, _ = folders(lambda found, path: Image.fromarray(coloured(found)).save(path))
     with pytest.raises(BadAnnotationError, match=r"1 colour on 96 pixels.*\(255, 255, 255\). Add them"):
         masks(images, marks, colours=COLOURS, **QUICK)
-    with pytest.raises(BadAnnotationError, match=r"is coloured \(4 colours: .*Pass `colours="):
+    with pytest.raises(BadAnnotationError, match=r"is coloured \(4 colours: .*Pass `colours`: "):
         masks(images, marks, class_names=NAMES, **QUICK)
 
     def soft(found, path):
