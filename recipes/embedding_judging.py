@@ -274,7 +274,8 @@ def report_input(folder: Path) -> EmbeddingReportInput:
         pairs=shown.pairs,
         map=shown.map,
         certificates=[read_json(path) for path in certificates],
-        skipped=[*record["data"]["skipped"], *record["data"]["notes"]],
+        skipped=record["data"]["skipped"],
+        notes=record["data"]["notes"],
     )
 
 
