@@ -27,7 +27,6 @@ def test_labels_are_those_of_keras_in_every_format(name, tmp_path):
     for file in made.files:
         assert (open_file(file.path)(source.images) == expected).mean() > 0.999, file.path.name
         assert file.certificate.passed and file.certificate.agreement > 0.999
-    print(name, "float", made.files[1].certificate.miou_model)
     _int8_is_certified_or_refused(source, expected, tmp_path / "int8")
 
 
@@ -42,7 +41,6 @@ def _int8_is_certified_or_refused(source, expected, folder):
         proof = file.certificate
         assert proof.passed and abs(proof.miou_file - proof.miou_model) <= 0.02
         assert (open_file(file.path)(source.images) == expected).mean() == pytest.approx(proof.agreement)
-    print(source.model.name, "int8", proof.passed, proof.agreement, proof.miou_model, proof.miou_file)
 
 
 def test_every_way_to_lay_out_layers_is_exported():
